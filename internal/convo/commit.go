@@ -1,0 +1,314 @@
+package convo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/store"
+)
+
+// maxTries bounds how often a batch is planned again after a conflict. Each
+// conflict means that another owner got further, so few are ever needed.
+const maxTries = 16
+
+// MembersType is the media type of the body of a members entry: JSON of a
+// MembersBody.
+const MembersType = "application/vnd.parley.members+json"
+
+// MembersBody is what a members entry says.
+type MembersBody struct {
+	Title string          `json:"title,omitempty"` // with the first entry of a group
+	Add   []parley.UserID `json:"add,omitempty"`
+}
+
+// plan is what one try would append, and whom to tell what.
+type plan struct {
+	append  store.Append
+	state   *parley.Conversation
+	numbers map[parley.MessageID]int // index into append.Entries
+	waiting []waiting                // jobs whose answer depends on the append
+}
+
+// waiting is a job whose answer is the entry at index.
+type waiting struct {
+	job   *job
+	index int
+	again bool
+}
+
+// commit appends a batch and answers each of its jobs exactly once.
+func (c *conversation) commit(batch []*job) {
+	o := c.owner
+	for range maxTries {
+		if err := c.load(); err != nil {
+			fail(o, batch, err)
+			return
+		}
+		p, rest := c.plan(batch)
+		batch = rest
+		if len(p.append.Entries) == 0 {
+			return
+		}
+		err := o.cfg.Log.Append(o.ctx, p.append)
+		switch {
+		case err == nil:
+			c.committed(p)
+			return
+		case errors.Is(err, store.ErrConflict):
+			c.forget()
+		default:
+			// The outcome may be unknown. What is in memory is worth nothing
+			// now; a retry with the same id reads what happened.
+			c.forget()
+			fail(o, batch, coded("convo.append", err))
+			return
+		}
+	}
+	fail(o, batch, overloaded("another server keeps writing to this conversation"))
+}
+
+// load reads the head from the store unless it is known. Only run calls it.
+func (c *conversation) load() error {
+	c.mu.Lock()
+	loaded := c.loaded
+	c.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	h, err := c.owner.cfg.Log.Load(c.owner.ctx, c.id)
+	if err != nil {
+		return coded("convo.load", err)
+	}
+	c.mu.Lock()
+	c.set(h)
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *conversation) forget() {
+	c.mu.Lock()
+	c.loaded, c.state, c.head = false, nil, store.Head{}
+	c.mu.Unlock()
+}
+
+// plan decides every job of the batch at the present head. Those it can
+// decide without writing are answered; the rest stand in the returned slice
+// and, with their entries, in the plan.
+func (c *conversation) plan(batch []*job) (plan, []*job) {
+	o := c.owner
+	p := plan{
+		state:   c.state,
+		append:  store.Append{Conversation: c.id, Base: c.head.Seq, Dirty: !c.marked},
+		numbers: make(map[parley.MessageID]int, len(batch)),
+	}
+	rest := batch[:0:0]
+	count := c.head.Count
+	at := o.cfg.Now().UTC().Truncate(time.Millisecond)
+	for _, j := range batch {
+		if j.create != nil {
+			if p.state != nil {
+				j.answer(o, parley.Ack{Conversation: c.id, Seq: 1, Again: true}, nil)
+				continue
+			}
+			p.state, p.append.State = j.create, j.create
+			p.add(j, c.founding(j, at))
+			rest = append(rest, j)
+			continue
+		}
+		if i, ok := p.numbers[j.post.ID]; ok {
+			if !same(&p.append.Entries[i], &j.post) {
+				j.answer(o, parley.Ack{}, errIDConflict())
+				continue
+			}
+			p.waiting = append(p.waiting, waiting{j, i, true})
+			rest = append(rest, j)
+			continue
+		}
+		ack, err := c.judge(p.state, p.head(), &j.post)
+		if err != nil || ack.Seq != 0 {
+			j.answer(o, ack, err)
+			continue
+		}
+		e := entryOf(&j.post, p.head()+1, at, &count)
+		p.add(j, e)
+		rest = append(rest, j)
+	}
+	return p, rest
+}
+
+// head is the last number the plan reaches.
+func (p *plan) head() parley.Seq {
+	return p.append.Base + parley.Seq(len(p.append.Entries))
+}
+
+func (p *plan) add(j *job, e parley.Entry) {
+	p.numbers[e.ID] = len(p.append.Entries)
+	p.waiting = append(p.waiting, waiting{j, len(p.append.Entries), false})
+	p.append.Entries = append(p.append.Entries, e)
+}
+
+// judge says whether a post may be appended (zero Ack, nil), was committed
+// before (an Ack), or is refused.
+func (c *conversation) judge(state *parley.Conversation, head parley.Seq, post *parley.Post) (parley.Ack, error) {
+	if state == nil {
+		return parley.Ack{}, errNotFound("convo.post")
+	}
+	if m, ok := state.Member(post.Sender); !ok || m.Until != 0 {
+		return parley.Ack{}, errNotFound("convo.post")
+	}
+	if post.ReplyTo > head || post.Ref > head {
+		return parley.Ack{}, parley.E(parley.BadRequest, "convo.post", "reply_to: this conversation has no entry with that number")
+	}
+	// The look-up comes after the head is known, and the append is conditional
+	// on that head: an id committed in between is a conflict, not a double.
+	log, ctx := c.owner.cfg.Log, c.owner.ctx
+	seq, err := log.Find(ctx, c.id, post.ID, post.Base)
+	if err != nil {
+		return parley.Ack{}, coded("convo.find", err)
+	}
+	if seq == 0 {
+		return parley.Ack{}, nil
+	}
+	found, err := log.Read(ctx, c.id, seq-1, 1)
+	if err != nil {
+		return parley.Ack{}, coded("convo.read", err)
+	}
+	if len(found) == 0 || found[0].ID != post.ID {
+		return parley.Ack{}, coded("convo.read", store.ErrCorrupt)
+	}
+	if !same(&found[0], post) {
+		return parley.Ack{}, errIDConflict()
+	}
+	return parley.Ack{Conversation: c.id, ID: post.ID, Seq: seq, At: found[0].At, Again: true}, nil
+}
+
+// committed takes over what is durable now, tells the publisher, then answers.
+func (c *conversation) committed(p plan) {
+	o, entries := c.owner, p.append.Entries
+	last := &entries[len(entries)-1]
+	c.mu.Lock()
+	c.head.Seq, c.head.Count = last.Seq, last.Count
+	c.state, c.marked = p.state, true
+	c.mu.Unlock()
+	o.cfg.Publisher.Publish(p.state, entries)
+	for _, w := range p.waiting {
+		e := &entries[w.index]
+		w.job.answer(o, parley.Ack{Conversation: c.id, ID: e.ID, Seq: e.Seq, At: e.At, Again: w.again}, nil)
+	}
+}
+
+// founding is the first entry of a conversation: who belongs.
+func (c *conversation) founding(j *job, at time.Time) parley.Entry {
+	body := MembersBody{Title: j.create.Title}
+	for _, m := range j.create.Members {
+		body.Add = append(body.Add, m.User)
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic("convo: strings do not marshal: " + err.Error())
+	}
+	j.create.Created = at
+	return parley.Entry{
+		Conversation: c.id, Seq: 1, Kind: parley.KindMembers, ID: j.post.ID,
+		Sender: j.post.Sender, At: at, Body: parley.Body{Type: MembersType, Data: data},
+	}
+}
+
+// draft is the conversation Create would make.
+func (o *Owner) draft(by parley.UserID, kind parley.ConversationKind, title string, members []parley.UserID) (*parley.Conversation, error) {
+	all := append([]parley.UserID{by}, members...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	c := &parley.Conversation{Kind: kind, Title: title}
+	switch kind {
+	case parley.Direct:
+		if len(all) > 2 || len(members) == 0 {
+			return nil, parley.E(parley.BadRequest, "convo.create", "members: a direct conversation has exactly one other member")
+		}
+		c.ID, c.Title = parley.DirectID(all[0], all[len(all)-1]), ""
+	case parley.Group:
+		c.ID = parley.ConversationID(parley.NewID("g", o.cfg.Rand))
+	default:
+		return nil, parley.E(parley.BadRequest, "convo.create", "kind: direct or group")
+	}
+	for _, u := range all {
+		role := parley.RoleMember
+		if u == by && kind == parley.Group {
+			role = parley.RoleOwner
+		}
+		c.Members = append(c.Members, parley.Member{User: u, Role: role, Since: 1})
+	}
+	return c, nil
+}
+
+func entryOf(p *parley.Post, seq parley.Seq, at time.Time, count *uint64) parley.Entry {
+	kind := p.Kind
+	if kind == "" {
+		kind = parley.KindMessage
+	}
+	if kind == parley.KindMessage {
+		*count++
+	}
+	return parley.Entry{
+		Conversation: p.Conversation, Seq: seq, Kind: kind, ID: p.ID, Sender: p.Sender, Device: p.Device,
+		At: at, Body: p.Body, Ref: p.Ref, ReplyTo: p.ReplyTo, Count: *count,
+	}
+}
+
+// same reports whether p is another try of what stands as e.
+func same(e *parley.Entry, p *parley.Post) bool {
+	kind := p.Kind
+	if kind == "" {
+		kind = parley.KindMessage
+	}
+	return e.Sender == p.Sender && e.Kind == kind && e.Body.Type == p.Body.Type &&
+		bytes.Equal(e.Body.Data, p.Body.Data) && e.ReplyTo == p.ReplyTo && e.Ref == p.Ref
+}
+
+func fail(o *Owner, batch []*job, err error) {
+	for _, j := range batch {
+		j.answer(o, parley.Ack{}, err)
+	}
+}
+
+// errRetired never leaves the package.
+var errRetired = errors.New("convo: retired")
+
+func errNotFound(op string) error {
+	return parley.E(parley.NotFound, op, "there is no such conversation, or you are not a member of it")
+}
+
+func errIDConflict() error {
+	return parley.E(parley.IDConflict, "convo.post", "this id already carries another message in this conversation; make a new id for a new message")
+}
+
+func errDraining() error {
+	return &parley.Error{Code: parley.Draining, Op: "convo.post", Detail: "the server is shutting down; reconnect and send again with the same id", After: time.Second}
+}
+
+func overloaded(detail string) error {
+	return &parley.Error{Code: parley.Overloaded, Op: "convo.post", Detail: detail + "; send again later with the same id", After: time.Second}
+}
+
+// coded turns the store's errors into what a person may see.
+func coded(op string, err error) error {
+	e := &parley.Error{Code: parley.Internal, Op: op, Err: err, After: time.Second}
+	switch {
+	case errors.Is(err, store.ErrFull):
+		e.Code, e.Detail, e.After = parley.StorageFull, "the server's disk is full; nothing was stored. Send again later with the same id", 5*time.Second
+	case errors.Is(err, store.ErrClosed):
+		e.Code, e.Detail = parley.Draining, "the server is shutting down; reconnect and send again with the same id"
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		e.Code, e.Detail = parley.Overloaded, "the storage did not answer in time; send again with the same id to learn whether it was stored"
+	case errors.Is(err, store.ErrConflict):
+		e.Code, e.Detail = parley.Overloaded, "the storage was busy; send again later with the same id"
+	default:
+		e.Detail = "the server could not read its storage; its operator should run parley doctor"
+	}
+	return e
+}

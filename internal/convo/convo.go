@@ -1,0 +1,268 @@
+// Package convo is the only writer of conversations: it decides who may
+// append, whether an id was seen before, and which number comes next.
+//
+// A conversation in memory is a queue of posts and, while the queue is not
+// empty, one goroutine that takes all of it, appends it in one
+// compare-and-append and answers. Posts that arrive meanwhile are the next
+// batch, so a busy conversation commits in groups without a timer.
+//
+// What is in memory is a cache. Another owner of the same conversation, on
+// another node or in a race here, costs a conflict and a reload: the store's
+// condition on the head is what keeps the log whole.
+package convo
+
+import (
+	"container/list"
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/store"
+)
+
+// Publisher is told of every commit, in the order of each conversation's
+// numbers, before the acknowledgement leaves. It must not block on a reader.
+type Publisher interface {
+	Publish(c *parley.Conversation, entries []parley.Entry)
+}
+
+// Config is what an Owner works with. All fields but the bounds are required.
+type Config struct {
+	Log       store.Log
+	Publisher Publisher
+	Now       func() time.Time
+	Rand      io.Reader
+	Logger    *slog.Logger
+
+	MaxQueued     int64 // bytes of posts waiting in all conversations; default 64 MiB
+	MaxQueuedHere int   // posts waiting in one conversation; default 4,096
+	MaxResident   int   // conversations kept in memory; default 65,536
+}
+
+// Owner serialises the writes of the conversations that live here.
+type Owner struct {
+	// static after New
+	cfg    Config
+	ctx    context.Context // ends when Close gives up waiting
+	cancel context.CancelFunc
+	queued atomic.Int64 // bytes waiting
+
+	mu       sync.Mutex
+	resident map[parley.ConversationID]*conversation
+	recent   *list.List // of *conversation, most recently used first
+	closed   bool
+	running  sync.WaitGroup // conversations with a goroutine
+}
+
+// New returns an owner of every conversation it is asked for.
+func New(cfg Config) *Owner {
+	if cfg.MaxQueued == 0 {
+		cfg.MaxQueued = 64 << 20
+	}
+	if cfg.MaxQueuedHere == 0 {
+		cfg.MaxQueuedHere = 4096
+	}
+	if cfg.MaxResident == 0 {
+		cfg.MaxResident = 1 << 16
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Owner{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		resident: make(map[parley.ConversationID]*conversation),
+		recent:   list.New(),
+	}
+}
+
+// Close refuses new posts with draining, lets those queued be committed and
+// answered, and returns when no goroutine is left. When ctx ends first, what
+// is still under way is abandoned with an unknown outcome.
+func (o *Owner) Close(ctx context.Context) {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	stop := context.AfterFunc(ctx, o.cancel)
+	o.running.Wait()
+	stop()
+	o.cancel()
+}
+
+// Post appends p. done is called exactly once, on any goroutine, when the
+// outcome is known:
+//
+//   - nil: committed, or committed by an earlier try (Ack.Again)
+//   - not_found: no such conversation, or its sender is not a member
+//   - id_conflict: the id stands in the conversation with another body
+//   - bad_request: it answers a number that does not exist
+//   - overloaded, storage_full, draining: not now; the same id may be retried.
+//     After overloaded the outcome may be unknown; a retry finds out.
+//
+// The caller has checked sizes and shapes; the body is opaque here.
+func (o *Owner) Post(p parley.Post, done func(parley.Ack, error)) {
+	o.enqueue(&job{post: p, done: done})
+}
+
+// Create makes a conversation of by and members (by itself may be among
+// them, twice or not at all). A direct conversation has one or two members in
+// all and is made once: whoever asks again, also at the same moment, gets the
+// one that exists and created false. The members have been checked to exist.
+func (o *Owner) Create(ctx context.Context, by parley.UserID, kind parley.ConversationKind, title string, members []parley.UserID) (c parley.Conversation, created bool, err error) {
+	draft, err := o.draft(by, kind, title, members)
+	if err != nil {
+		return parley.Conversation{}, false, err
+	}
+	type outcome struct {
+		ack parley.Ack
+		err error
+	}
+	ch := make(chan outcome, 1)
+	o.enqueue(&job{
+		post:   parley.Post{Conversation: draft.ID, Sender: by, ID: parley.MessageID(parley.NewID("m", o.cfg.Rand))},
+		create: draft,
+		done:   func(ack parley.Ack, err error) { ch <- outcome{ack, err} },
+	})
+	select {
+	case out := <-ch:
+		if out.err != nil {
+			return parley.Conversation{}, false, out.err
+		}
+		state, _, err := o.state(ctx, draft.ID)
+		if err != nil {
+			return parley.Conversation{}, false, err
+		}
+		return *state, !out.ack.Again, nil
+	case <-ctx.Done():
+		return parley.Conversation{}, false, ctx.Err()
+	}
+}
+
+// Get returns a conversation as reader may see it, the reader's membership
+// and the last number the reader may read. It is not_found alike when there
+// is no such conversation and when reader never was a member.
+func (o *Owner) Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error) {
+	state, head, err := o.state(ctx, id)
+	if err != nil {
+		return parley.Conversation{}, parley.Member{}, 0, err
+	}
+	m, ok := state.Member(reader)
+	if !ok {
+		return parley.Conversation{}, parley.Member{}, 0, errNotFound("convo.get")
+	}
+	if m.Until != 0 && m.Until < head {
+		head = m.Until
+	}
+	return *state, m, head, nil
+}
+
+// Find returns the number an id has, as far as reader may see it, or
+// not_found.
+func (o *Owner) Find(ctx context.Context, reader parley.UserID, id parley.ConversationID, message parley.MessageID) (parley.Seq, error) {
+	_, m, head, err := o.Get(ctx, reader, id)
+	if err != nil {
+		return 0, err
+	}
+	seq, err := o.cfg.Log.Find(ctx, id, message, 0)
+	if err != nil {
+		return 0, coded("convo.find", err)
+	}
+	if seq == 0 || seq < m.Since || seq > head {
+		return 0, errNotFound("convo.find")
+	}
+	return seq, nil
+}
+
+// Unmark takes note that the dirty mark of a quiet conversation is about to
+// be removed, so that the next append sets it again. It returns the head at
+// which the mark may be settled, and false while the conversation is busy.
+func (o *Owner) Unmark(ctx context.Context, id parley.ConversationID) (parley.Seq, bool) {
+	if _, _, err := o.state(ctx, id); err != nil {
+		return 0, false
+	}
+	c := o.conversation(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy || c.retired || !c.loaded {
+		return 0, false
+	}
+	c.marked = false
+	return c.head.Seq, true
+}
+
+// state returns the folded state and the head, loading them when needed.
+func (o *Owner) state(ctx context.Context, id parley.ConversationID) (*parley.Conversation, parley.Seq, error) {
+	c := o.conversation(id)
+	c.mu.Lock()
+	state, head := c.state, c.head.Seq
+	c.mu.Unlock()
+	if state != nil {
+		return state, head, nil
+	}
+	// Read past the cache rather than through the queue: a reader must not
+	// wait for writers, and only the queue's goroutine fills the cache.
+	h, err := o.cfg.Log.Load(ctx, id)
+	if err != nil {
+		return nil, 0, coded("convo.load", err)
+	}
+	if h.State == nil {
+		return nil, 0, errNotFound("convo.load")
+	}
+	c.offer(h)
+	return h.State, h.Seq, nil
+}
+
+// conversation returns the resident conversation, making room for it. It does
+// no I/O: the conversation loads itself when it first works.
+func (o *Owner) conversation(id parley.ConversationID) *conversation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.resident[id]; c != nil {
+		o.recent.MoveToFront(c.place)
+		return c
+	}
+	c := &conversation{id: id, owner: o}
+	c.place = o.recent.PushFront(c)
+	o.resident[id] = c
+	for e := o.recent.Back(); e != nil && o.recent.Len() > o.cfg.MaxResident; {
+		old := e.Value.(*conversation)
+		e = e.Prev()
+		if old != c && old.retire() {
+			o.recent.Remove(old.place)
+			delete(o.resident, old.id)
+		}
+	}
+	return c
+}
+
+// enqueue hands j to its conversation, or answers it with why not.
+func (o *Owner) enqueue(j *job) {
+	if o.queued.Add(j.size()) > o.cfg.MaxQueued {
+		j.answer(o, parley.Ack{}, overloaded("too many messages are waiting to be stored"))
+		return
+	}
+	// A conversation that retires between the look-up and the push is looked
+	// up again; it then is a new one, so this ends.
+	for {
+		err := o.conversation(j.post.Conversation).push(j)
+		if err == errRetired {
+			continue
+		}
+		if err != nil {
+			j.answer(o, parley.Ack{}, err)
+		}
+		return
+	}
+}
+
+// start counts a goroutine in, unless the owner is closed.
+func (o *Owner) start() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return false
+	}
+	o.running.Add(1)
+	return true
+}

@@ -1,0 +1,154 @@
+package inbox
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/store"
+)
+
+// box is one user's inbox in memory.
+type box struct {
+	user parley.UserID // static
+
+	// guarded by Keeper.mu
+	queued bool
+	slot   int // place in Keeper.ring
+	weight int64
+
+	mu      sync.Mutex
+	news    map[parley.ConversationID]*news // not yet durable
+	writing bool                            // taken news is on its way to the store
+	waiters []chan error                    // want to know when all of the above is durable
+	inHand  []chan error                    // the waiters of what is on its way
+	ready   bool                            // rows are in memory
+	used    bool                            // touched since the clock's hand last passed
+	pos     parley.Pos
+	rows    map[parley.ConversationID]*parley.Row // each immutable
+	order   []*parley.Row                         // by Moved, ascending; nil: work it out
+}
+
+// news is what is known of one conversation beyond its row.
+type news struct {
+	parley.Advance
+	delivered, read parley.Seq
+}
+
+// merge takes in an advance that may follow, repeat or precede what is known.
+func (n *news) merge(a parley.Advance) {
+	n.Since, n.Until = a.Since, a.Until
+	n.Conversation, n.Kind = a.Conversation, a.Kind
+	switch {
+	case n.Head == 0:
+		n.From, n.Head, n.Count, n.Own = a.From, a.Head, a.Count, a.Own
+	case a.From == n.Head:
+		n.Head, n.Count = a.Head, a.Count
+		n.Own = append(n.Own, a.Own...)
+	case a.Head > n.Head:
+		// A gap, or an overlap: the row reads what lies between from the log.
+		n.From, n.Head, n.Count, n.Own = a.From, a.Head, a.Count, a.Own
+	}
+}
+
+func (b *box) newsOf(c parley.ConversationID) *news {
+	n := b.news[c]
+	if n == nil {
+		if b.news == nil {
+			b.news = make(map[parley.ConversationID]*news)
+		}
+		n = &news{}
+		n.Conversation = c
+		b.news[c] = n
+	}
+	return n
+}
+
+// pending returns nil when everything noted so far is durable, and otherwise
+// where the outcome of the next write arrives.
+func (b *box) pending() <-chan error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.news) == 0 && !b.writing {
+		return nil
+	}
+	wait := make(chan error, 1)
+	if len(b.news) == 0 {
+		b.inHand = append(b.inHand, wait)
+	} else {
+		b.waiters = append(b.waiters, wait)
+	}
+	return wait
+}
+
+func (b *box) has() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used = true
+	return b.ready
+}
+
+// after returns copies of the rows past pos, ascending.
+func (b *box) after(pos parley.Pos, limit int) ([]parley.Row, parley.Pos) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if pos >= b.pos {
+		return nil, b.pos
+	}
+	var rows []parley.Row
+	for _, r := range b.rows {
+		if r.Pos > pos {
+			rows = append(rows, *r)
+		}
+	}
+	slices.SortFunc(rows, func(x, y parley.Row) int { return cmp.Compare(x.Pos, y.Pos) })
+	if len(rows) > limit {
+		rows = rows[:limit]
+	}
+	return rows, b.pos
+}
+
+// sorted returns the rows by the position they last moved at. b.mu is held.
+func (b *box) sorted() []*parley.Row {
+	if b.order == nil {
+		for _, r := range b.rows {
+			b.order = append(b.order, r)
+		}
+		slices.SortFunc(b.order, func(x, y *parley.Row) int { return cmp.Compare(x.Moved(), y.Moved()) })
+	}
+	return b.order
+}
+
+// fill takes over what the store holds, unless the box is ready already: then
+// what it has is at least as new, for only its own writes change it.
+func (b *box) fill(in store.Inbox) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ready {
+		return
+	}
+	b.ready, b.pos, b.order = true, in.Pos, nil
+	b.rows = make(map[parley.ConversationID]*parley.Row, len(in.Rows))
+	for i := range in.Rows {
+		b.rows[in.Rows[i].Conversation] = &in.Rows[i]
+	}
+}
+
+// drop forgets the rows, because the store may know better.
+func (b *box) drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ready, b.rows, b.order, b.pos = false, nil, nil, 0
+}
+
+// weigh estimates the bytes the box holds on to.
+func (b *box) weigh() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := int64(256)
+	for _, r := range b.rows {
+		w += 256 + 16*int64(len(r.Past)) + 16*int64(len(r.Own))
+	}
+	return w
+}

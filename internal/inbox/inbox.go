@@ -1,0 +1,232 @@
+// Package inbox keeps every user's list of conversations: where each stands,
+// what was delivered and read, what is unread. It is the only writer of inbox
+// rows.
+//
+// Rows are derived from the logs and lag behind them on purpose: an advance
+// is noted in memory, and one goroutine writes the rows of many users in one
+// synced batch, at once when it is quiet and coalesced when it is not. A
+// dirty mark in the store stands for what is not yet written, so a crash
+// costs a sweep and never a row. Nothing is told before it is written: every
+// row that a method returns is durable.
+package inbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/store"
+)
+
+// Log reads entries, for what a row needs and an advance did not bring.
+type Log interface {
+	Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, error)
+}
+
+// Config is what a Keeper works with.
+type Config struct {
+	Store   store.Inboxes
+	Log     Log
+	Changed func(parley.UserID) // called after rows of the user became durable; must not block
+	Logger  *slog.Logger
+	Now     func() time.Time
+
+	// Coalesce is the least time between two writes of rows; default 50 ms.
+	// Under load it stretches by itself, up to a second.
+	Coalesce time.Duration
+	// MaxBytes bounds the inboxes kept in memory; default 256 MiB.
+	MaxBytes int64
+}
+
+// Keeper keeps the inboxes that live here.
+type Keeper struct {
+	// static after New
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{} // capacity one: there is something to write
+	urgent chan struct{} // capacity one: somebody waits for it
+	done   chan struct{} // closed when the writer has ended
+
+	mu     sync.Mutex
+	boxes  map[parley.UserID]*box
+	ring   []*box // all boxes, in the clock order of eviction
+	hand   int
+	bytes  int64
+	queue  []*box // boxes with news, in the order they got it
+	closed bool
+}
+
+// New starts a keeper; Close ends it.
+func New(cfg Config) *Keeper {
+	if cfg.Coalesce == 0 {
+		cfg.Coalesce = 50 * time.Millisecond
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 256 << 20
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &Keeper{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), done: make(chan struct{}),
+		boxes: make(map[parley.UserID]*box),
+	}
+	go k.write()
+	return k
+}
+
+// Close writes what is pending, as far as ctx and the store allow, and ends
+// the writer. Later advances are dropped; their dirty marks stand.
+func (k *Keeper) Close(ctx context.Context) error {
+	err := k.Flush(ctx)
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.cancel()
+	<-k.done
+	return err
+}
+
+// List returns user's conversations, the one that moved last first, those
+// that moved before position before (0: all), at most limit.
+func (k *Keeper) List(ctx context.Context, user parley.UserID, before parley.Pos, limit int) ([]parley.Row, error) {
+	b, err := k.fresh(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	byMove := b.sorted()
+	var rows []parley.Row
+	for i := len(byMove) - 1; i >= 0 && len(rows) < limit; i-- {
+		if r := byMove[i]; before == 0 || r.Moved() < before {
+			rows = append(rows, *r)
+		}
+	}
+	return rows, nil
+}
+
+// Row returns user's row of one conversation; not_found when there is none.
+func (k *Keeper) Row(ctx context.Context, user parley.UserID, c parley.ConversationID) (parley.Row, error) {
+	b, err := k.fresh(ctx, user)
+	if err != nil {
+		return parley.Row{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.rows[c]; r != nil {
+		return *r, nil
+	}
+	return parley.Row{}, parley.E(parley.NotFound, "inbox.row", "there is no such conversation, or you are not a member of it")
+}
+
+// After returns the rows of user that changed after pos, in the order they
+// changed, at most limit, and the inbox's own position. Everything that was
+// acknowledged to any device of the user before the call is in it.
+func (k *Keeper) After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error) {
+	b, err := k.fresh(ctx, user)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, now := b.after(pos, limit)
+	return rows, now, nil
+}
+
+// Written is After without waiting for what is not yet durable: what a live
+// session tells, which hears of the rest when it is.
+func (k *Keeper) Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error) {
+	b, err := k.loaded(ctx, user)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, now := b.after(pos, limit)
+	return rows, now, nil
+}
+
+// HeadAt returns what a device whose cursor is at pos had of conversation c:
+// the head it was told then, and the last number the user may read (0: no
+// end). It is false when that is no longer known, or c is not the user's.
+func (k *Keeper) HeadAt(ctx context.Context, user parley.UserID, c parley.ConversationID, pos parley.Pos) (had, until parley.Seq, ok bool) {
+	b, err := k.loaded(ctx, user)
+	if err != nil {
+		return 0, 0, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.rows[c]; r != nil {
+		had, ok = r.HeadAt(pos)
+		until = r.Until
+	} else if n := b.news[c]; n != nil && n.Head != 0 {
+		had, ok = n.Since-1, true
+		until = n.Until
+	}
+	if n := b.news[c]; n != nil && n.Until != 0 {
+		until = n.Until
+	}
+	return had, until, ok
+}
+
+// Mark moves user's markers of c forward, to the head at most, and returns
+// the row once that is durable. Zero leaves a marker alone. What was read was
+// delivered.
+func (k *Keeper) Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error) {
+	if _, err := k.Row(ctx, user, c); err != nil {
+		return parley.Row{}, err
+	}
+	k.MarkSoon(user, c, delivered, read)
+	return k.Row(ctx, user, c)
+}
+
+// MarkSoon is Mark for whoever needs no answer. Markers of a conversation
+// that is not the user's are dropped.
+func (k *Keeper) MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) {
+	k.note(user, func(b *box) {
+		n := b.newsOf(c)
+		n.delivered = max(n.delivered, delivered, read)
+		n.read = max(n.read, read)
+	})
+}
+
+// fresh returns user's box, loaded, with nothing pending from before the call.
+func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
+	b := k.box(user)
+	if wait := b.pending(); wait != nil {
+		poke(k.urgent)
+		select {
+		case err := <-wait:
+			if err != nil {
+				return nil, coded("inbox.flush", err)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return k.loaded(ctx, user)
+}
+
+// loaded returns user's box with its rows in memory.
+func (k *Keeper) loaded(ctx context.Context, user parley.UserID) (*box, error) {
+	b := k.box(user)
+	if b.has() {
+		return b, nil
+	}
+	in, err := k.cfg.Store.LoadInbox(ctx, user)
+	if err != nil {
+		return nil, coded("inbox.load", err)
+	}
+	k.install(b, in)
+	return b, nil
+}
+
+// poke wakes whoever waits on a channel of capacity one.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

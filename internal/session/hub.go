@@ -1,0 +1,178 @@
+// Package session is one device online: who it is, what it watches, and how
+// far it has read.
+//
+// A session is a position in its user's inbox and, for the few conversations
+// that moved since, how far ahead of that position the device was told. It
+// is a small state machine: it runs on a borrowed goroutine when there is
+// something to say, says all of it in one write, and holds nothing while
+// idle. What it has to say is never queued entry by entry: a nudge only marks
+// a conversation, and the session reads from where it stands. A reader who is
+// slow therefore costs marks and not memory, and what a mark cannot hold is
+// found again by reading the inbox from the position.
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/wire"
+)
+
+// Conversations is where posts go and memberships are known.
+type Conversations interface {
+	Post(p parley.Post, done func(parley.Ack, error))
+	// Get returns a conversation, the reader's membership and the last number
+	// the reader may read; not_found for a stranger.
+	Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error)
+	// Find returns the number of a message as far as reader may see it, or
+	// not_found.
+	Find(ctx context.Context, reader parley.UserID, id parley.ConversationID, message parley.MessageID) (parley.Seq, error)
+}
+
+// Inboxes is the user's rows.
+type Inboxes interface {
+	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
+	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
+	HeadAt(ctx context.Context, user parley.UserID, c parley.ConversationID, pos parley.Pos) (had, until parley.Seq, ok bool)
+	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
+}
+
+// Fanout tells who watches, and holds the warm tail.
+type Fanout interface {
+	Watch(user parley.UserID, w fanout.Watcher) (stop func())
+	Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error)
+}
+
+// Describer gives rows what a screen needs beside numbers.
+type Describer interface {
+	Describe(ctx context.Context, reader parley.UserID, rows []parley.Row) ([]wire.Row, error)
+}
+
+// Limiter says how long a user must wait before the next post; 0: go ahead.
+type Limiter interface {
+	Wait(user parley.UserID) time.Duration
+}
+
+// Conn is the connection under a session; see edge for its contract.
+type Conn interface {
+	WriteFrames(frames [][]byte) error
+	Close(code int, reason string)
+}
+
+// Config is what sessions work with; all of it is required.
+type Config struct {
+	Conversations Conversations
+	Inboxes       Inboxes
+	Fanout        Fanout
+	Describer     Describer
+	Limiter       Limiter
+	Logger        *slog.Logger
+	Epoch         parley.Epoch
+	Server        string // name/version, for welcome
+	Limits        wire.Limits
+}
+
+// Hub makes sessions and waits for what they do.
+type Hub struct {
+	// static after New
+	cfg    Config
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup // sessions with a goroutine
+}
+
+// New returns a hub without sessions.
+func New(cfg Config) *Hub {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Hub{cfg: cfg, ctx: ctx, cancel: cancel}
+}
+
+// Close has no session say anything more and returns when none runs. The
+// connections are closed by who owns them, before.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.cancel()
+	h.running.Wait()
+}
+
+// start runs work on a goroutine that Close waits for.
+func (h *Hub) start(work func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.running.Add(1)
+	go func() {
+		defer h.running.Done()
+		work()
+	}()
+	return true
+}
+
+// Connect begins a session of device on conn after a good hello. The session
+// says welcome, then what changed after the cursor, then goes on live.
+func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame, conn Conn) (*Session, error) {
+	s := &Session{
+		hub: h, conn: conn,
+		user: parley.UserID(user.ID), device: parley.DeviceID(device.ID),
+	}
+	s.out = append(s.out, wire.AppendWelcome(nil, &wire.Welcome{
+		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,
+	}))
+	pos, good := h.position(s.user, hello.Cursor)
+	if !good {
+		s.out = append(s.out, wire.AppendResync(nil, h.cfg.Epoch))
+	}
+	// Watch before reading: what happens in between is read or nudged, and
+	// reading twice finds nothing new.
+	s.pos, s.changed, s.resuming, s.unasked = pos, true, true, maxResume
+	s.stop = h.cfg.Fanout.Watch(s.user, s)
+	s.mu.Lock()
+	ok := s.schedule()
+	s.mu.Unlock()
+	if !ok {
+		s.stop()
+		return nil, &parley.Error{Code: parley.Draining, Op: "session.connect", Detail: "the server is shutting down; reconnect", After: time.Second}
+	}
+	return s, nil
+}
+
+// position returns where a device with this cursor stands. A cursor of
+// another epoch, ahead of the inbox, or none at all in shape, is not good.
+func (h *Hub) position(user parley.UserID, cursor string) (pos parley.Pos, good bool) {
+	if cursor == "" {
+		return 0, true
+	}
+	c, ok := parley.ParseCursor(cursor)
+	if !ok || c.Epoch != h.cfg.Epoch {
+		return 0, false
+	}
+	_, now, err := h.cfg.Inboxes.After(h.ctx, user, c.Pos, 1)
+	if err != nil {
+		return c.Pos, true // the first read says what is wrong
+	}
+	if c.Pos > now {
+		return 0, false
+	}
+	return c.Pos, true
+}
+
+// cursor is the cursor of a device that stands at pos.
+func (h *Hub) cursor(pos parley.Pos) parley.Cursor {
+	return parley.Cursor{Epoch: h.cfg.Epoch, Pos: pos}
+}
+
+// encode is how an entry looks on the wire, for everybody.
+func encode(e *parley.Entry) []byte {
+	return wire.AppendEntry(make([]byte, 0, 256+len(e.Body.Data)+len(e.Body.Data)/2), e)
+}

@@ -1,0 +1,204 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/wire"
+)
+
+const (
+	// maxOut bounds the bytes of answers that wait to be written to one
+	// device: acks, errors, pages it asked for. A device that asks and does
+	// not read is told to come back later; its posts are safe under their ids.
+	maxOut = 256 << 10
+	// maxNudged bounds the conversations a session marks. Past it the marks
+	// are dropped and the rows, which hold the same news, are read instead.
+	maxNudged = 1024
+	// maxReads bounds the reads a device may have under way.
+	maxReads = 64
+)
+
+// Session is one device online. It implements fanout.Watcher, and what edge
+// asks of a session.
+type Session struct {
+	// static after Connect
+	hub    *Hub
+	conn   Conn
+	user   parley.UserID
+	device parley.DeviceID
+	stop   func() // ends watching
+
+	mu       sync.Mutex
+	out      [][]byte // answers that wait
+	outBytes int
+	reads    []wire.ClientFrame                   // reads that wait
+	nudged   map[parley.ConversationID]parley.Seq // and the head they may have
+	changed  bool                                 // rows may have changed
+	running  bool                                 // a goroutine runs
+	closed   bool
+
+	// owned by the goroutine that runs
+	pos      parley.Pos                           // the device was told everything up to here
+	ahead    map[parley.ConversationID]parley.Seq // and this much more of these
+	resuming bool                                 // until every row there was is told
+	unasked  int                                  // entries that resuming may still tell
+}
+
+// Receive takes one good frame of the device, never a hello.
+func (s *Session) Receive(f wire.ClientFrame) {
+	switch f.T {
+	case wire.OpPost:
+		s.post(f)
+	case wire.OpMark:
+		s.hub.cfg.Inboxes.MarkSoon(s.user, parley.ConversationID(f.Conversation), parley.Seq(f.Delivered), parley.Seq(f.Read))
+	case wire.OpRead:
+		s.read(f)
+	case wire.OpWhisper, wire.OpWatch:
+		// Ephemera are dropped first, and nobody here carries them yet.
+	default:
+		s.Refuse(f.Ref, parley.E(parley.BadRequest, "session.receive", "t: %s is not expected here", f.T))
+	}
+}
+
+// post checks a post and hands it on. The answer comes when it is committed.
+func (s *Session) post(f wire.ClientFrame) {
+	ref := f.Ref
+	if wait := s.hub.cfg.Limiter.Wait(s.user); wait > 0 {
+		s.Refuse(ref, &parley.Error{Code: parley.RateLimited, Op: "session.post", After: wait, Detail: "you send faster than this server allows; wait and send again with the same id"})
+		return
+	}
+	body, err := f.Body.Parley(s.hub.cfg.Limits)
+	if err != nil {
+		s.Refuse(ref, err)
+		return
+	}
+	s.hub.cfg.Conversations.Post(parley.Post{
+		Conversation: parley.ConversationID(f.Conversation), ID: parley.MessageID(f.ID),
+		Sender: s.user, Device: s.device, Body: body,
+		Base: parley.Seq(f.Base), ReplyTo: parley.Seq(f.ReplyTo),
+	}, func(ack parley.Ack, err error) {
+		if err != nil {
+			s.Refuse(ref, err)
+			return
+		}
+		s.say(wire.AppendAck(make([]byte, 0, 192), ref, ack))
+	})
+}
+
+// read notes a read for the goroutine that may wait for the log.
+func (s *Session) read(f wire.ClientFrame) {
+	s.mu.Lock()
+	full := len(s.reads) >= maxReads
+	if !full && !s.closed {
+		s.reads = append(s.reads, f)
+		s.schedule()
+	}
+	s.mu.Unlock()
+	if full {
+		s.Refuse(f.Ref, &parley.Error{Code: parley.Overloaded, Op: "session.read", After: time.Second, Detail: "too many reads are under way on this connection; wait for their answers"})
+	}
+}
+
+// Refuse tells the device what is wrong with the request it called ref.
+func (s *Session) Refuse(ref wire.Ref, err error) { s.say(wire.AppendError(nil, ref, err)) }
+
+// say queues an answer.
+func (s *Session) say(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.outBytes += len(frame); s.outBytes > maxOut {
+		s.closeLocked(wire.CloseRetryLater, "answers wait unread; reconnect and read faster")
+		return
+	}
+	s.out = append(s.out, frame)
+	s.schedule()
+}
+
+// Nudge implements fanout.Watcher.
+func (s *Session) Nudge(c parley.ConversationID, head parley.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.note(c, head)
+		s.schedule()
+	}
+}
+
+// note marks c as having news up to head. s.mu is held.
+func (s *Session) note(c parley.ConversationID, head parley.Seq) {
+	known, ok := s.nudged[c]
+	switch {
+	case ok:
+		s.nudged[c] = max(known, head)
+	case len(s.nudged) >= maxNudged:
+		s.changed = true
+	case s.nudged == nil:
+		s.nudged = map[parley.ConversationID]parley.Seq{c: head}
+	default:
+		s.nudged[c] = head
+	}
+}
+
+// Changed implements fanout.Watcher.
+func (s *Session) Changed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.changed = true
+		s.schedule()
+	}
+}
+
+// Revoked implements fanout.Watcher.
+func (s *Session) Revoked(d parley.DeviceID) {
+	if d != s.device {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeLocked(wire.CloseSignedOut, "this device was signed out")
+}
+
+// Closed says that the connection is gone.
+func (s *Session) Closed() {
+	s.mu.Lock()
+	s.closed = true
+	s.out, s.reads, s.nudged = nil, nil, nil
+	s.mu.Unlock()
+	s.stop()
+}
+
+// closeLocked has the connection closed; Closed follows from there. s.mu is
+// held.
+func (s *Session) closeLocked(code int, reason string) {
+	if !s.closed {
+		s.closed = true
+		s.out, s.reads, s.nudged = nil, nil, nil
+		s.conn.Close(code, reason)
+	}
+}
+
+// fail closes the connection after the session could not go on.
+func (s *Session) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	code := wire.CloseRetryLater
+	if parley.CodeOf(err).Retry() == parley.RetryNow {
+		code = wire.CloseRetryNow
+	}
+	s.closeLocked(code, "the server could not read its storage; reconnect")
+}
+
+// schedule has the session run, unless it does. s.mu is held.
+func (s *Session) schedule() bool {
+	if s.running {
+		return true
+	}
+	s.running = s.hub.start(s.run)
+	return s.running
+}

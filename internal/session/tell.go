@@ -1,0 +1,233 @@
+package session
+
+import (
+	"log/slog"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/wire"
+)
+
+const (
+	// rowsAtOnce is how many rows one changes frame is made from.
+	rowsAtOnce = 50
+	// maxBehind is how many entries of one conversation a session tells
+	// unasked. A device further behind gets the row and asks for the entries.
+	maxBehind = 200
+	// maxResume bounds the entries told unasked on one resume; conversations
+	// that do not fit get their row.
+	maxResume = 1000
+	// tellAtOnce is how many bytes of entries one conversation adds to a
+	// write before the others may speak.
+	tellAtOnce = 128 << 10
+)
+
+// work is what one round has to say.
+type work struct {
+	out     [][]byte
+	reads   []wire.ClientFrame
+	nudged  map[parley.ConversationID]parley.Seq
+	changed bool
+}
+
+// take takes what there is to say; false when there is nothing: then the
+// session no longer runs.
+func (s *Session) take() (work, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := work{s.out, s.reads, s.nudged, s.changed}
+	s.out, s.reads, s.nudged, s.changed = nil, nil, nil, false
+	s.outBytes = 0
+	if s.closed || len(w.out)+len(w.reads)+len(w.nudged) == 0 && !w.changed {
+		s.running = false
+		return w, false
+	}
+	return w, true
+}
+
+// run says what there is to say, a round at a time, each in one write.
+func (s *Session) run() {
+	for {
+		w, ok := s.take()
+		if !ok {
+			return
+		}
+		frames := w.out
+		for _, f := range w.reads {
+			frames = append(frames, s.page(f))
+		}
+		var err error
+		if w.changed {
+			frames, err = s.tellRows(frames)
+		}
+		for c, head := range w.nudged {
+			if err == nil {
+				frames, err = s.tellNudged(frames, c, head)
+			}
+		}
+		if err != nil {
+			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))
+			s.fail(err)
+			continue
+		}
+		if len(frames) > 0 && s.conn.WriteFrames(frames) != nil {
+			// The connection says so to edge, which tells this session.
+			s.mu.Lock()
+			s.closed = true
+			s.mu.Unlock()
+		}
+	}
+}
+
+// again marks what a round left over.
+func (s *Session) again(c parley.ConversationID, head parley.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.note(c, head)
+	}
+}
+
+// tellNudged tells what is new in c, up to head, past what the device was
+// told.
+func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parley.Seq) ([][]byte, error) {
+	had, until, ok := s.hub.cfg.Inboxes.HeadAt(s.hub.ctx, s.user, c, s.pos)
+	if ahead, known := s.ahead[c]; known {
+		had, ok = max(had, ahead), true
+	}
+	if until != 0 {
+		head = min(head, until)
+	}
+	if !ok || had >= head || head-had > maxBehind {
+		return frames, nil // nothing new, or the row tells of it
+	}
+	frames, _, err := s.tellEntries(frames, c, had, head)
+	return frames, err
+}
+
+// tellEntries tells the entries had+1..head of c, or as many of them as go
+// into one round; the rest is told in the next. It returns how many it told.
+// The position may move over had only because everything up to had was told.
+func (s *Session) tellEntries(frames [][]byte, c parley.ConversationID, had, head parley.Seq) ([][]byte, int, error) {
+	told, err := s.hub.cfg.Fanout.Read(s.hub.ctx, c, had, int(head-had))
+	if err != nil || len(told) == 0 {
+		return frames, 0, err
+	}
+	size, n := 0, 0
+	for n < len(told) && size < tellAtOnce {
+		size += len(told[n].Wire(encode))
+		n++
+	}
+	told = told[:n]
+	last := told[n-1].Seq
+	if last < head {
+		s.again(c, head)
+	}
+	if s.ahead == nil {
+		s.ahead = make(map[parley.ConversationID]parley.Seq)
+	}
+	s.ahead[c] = last
+	return appendEntries(frames, "", c, told, last), n, nil
+}
+
+// appendEntries makes as few entries frames as the frame limit allows.
+func appendEntries(frames [][]byte, ref wire.Ref, c parley.ConversationID, told []*fanout.Told, head parley.Seq) [][]byte {
+	encoded := make([][]byte, len(told))
+	for i, t := range told {
+		encoded[i] = t.Wire(encode)
+	}
+	for len(encoded) > 0 {
+		n := max(1, wire.FitEntries(encoded))
+		size := 0
+		for _, e := range encoded[:n] {
+			size += len(e) + 1
+		}
+		frames = append(frames, wire.AppendEntries(make([]byte, 0, size+256), ref, c, encoded[:n], head, ""))
+		encoded = encoded[n:]
+	}
+	return frames
+}
+
+// tellRows tells the rows that changed after the session's position, each
+// after the entries it stands for, and moves the position.
+func (s *Session) tellRows(frames [][]byte) ([][]byte, error) {
+	read := s.hub.cfg.Inboxes.Written
+	if s.resuming {
+		// What was acknowledged before this connection began is in the first
+		// answer, also when its rows were not yet written.
+		read = s.hub.cfg.Inboxes.After
+	}
+	rows, now, err := read(s.hub.ctx, s.user, s.pos, rowsAtOnce)
+	if err != nil {
+		return frames, err
+	}
+	if len(rows) == 0 {
+		if s.resuming {
+			s.resuming = false
+			frames = append(frames, wire.AppendChanges(nil, nil, s.hub.cursor(s.pos).String(), false))
+		}
+		return frames, nil
+	}
+	for i := range rows {
+		if frames, err = s.tellBefore(frames, &rows[i]); err != nil {
+			return frames, err
+		}
+	}
+	return s.tellChanges(frames, rows, now)
+}
+
+// tellBefore tells the entries that a row stands for, unless the device is so
+// far behind that it had better ask for what it needs.
+func (s *Session) tellBefore(frames [][]byte, r *parley.Row) ([][]byte, error) {
+	had, known := s.told(r)
+	if !known || had >= r.Head || r.Head-had > maxBehind || s.resuming && int(r.Head-had) > s.unasked {
+		return frames, nil
+	}
+	for had < r.Head {
+		more, n, err := s.tellEntries(frames, r.Conversation, had, r.Head)
+		if err != nil || n == 0 {
+			return more, err
+		}
+		frames, had = more, had+parley.Seq(n)
+		s.unasked -= n
+	}
+	return frames, nil
+}
+
+// told returns how much of a row's conversation the device was told.
+func (s *Session) told(r *parley.Row) (parley.Seq, bool) {
+	if had, ok := s.ahead[r.Conversation]; ok {
+		return had, true
+	}
+	return r.HeadAt(s.pos)
+}
+
+// tellChanges tells rows and moves the position over them.
+func (s *Session) tellChanges(frames [][]byte, rows []parley.Row, now parley.Pos) ([][]byte, error) {
+	described, err := s.hub.cfg.Describer.Describe(s.hub.ctx, s.user, rows)
+	if err != nil {
+		return frames, err
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), max(1, wire.FitRows(described)))
+		s.pos = rows[n-1].Pos
+		frames = append(frames, wire.AppendChanges(nil, described[:n], s.hub.cursor(s.pos).String(), s.pos < now))
+		for i := range rows[:n] {
+			if r := &rows[i]; s.ahead[r.Conversation] <= r.Head {
+				delete(s.ahead, r.Conversation)
+			}
+		}
+		rows, described = rows[n:], described[n:]
+	}
+	if len(s.ahead) == 0 {
+		s.ahead = nil // an idle session holds nothing
+	}
+	if s.pos < now {
+		s.mu.Lock()
+		s.changed = true
+		s.mu.Unlock()
+	} else {
+		s.resuming = false
+	}
+	return frames, nil
+}

@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/parley-im/parley"
+)
+
+// EntryOf returns e as it crosses the wire.
+func EntryOf(e *parley.Entry) Entry {
+	return Entry{
+		Conversation: string(e.Conversation),
+		Seq:          uint64(e.Seq),
+		Kind:         string(e.Kind),
+		ID:           string(e.ID),
+		Sender:       string(e.Sender),
+		Device:       string(e.Device),
+		At:           Time(e.At),
+		Body:         BodyOf(e.Body),
+		Ref:          uint64(e.Ref),
+		ReplyTo:      uint64(e.ReplyTo),
+	}
+}
+
+// Parley returns e in the vocabulary of the server and the SDK. Count is not
+// on the wire and stays 0; Edited and Deleted have no place there. It is
+// BadRequest if e is no entry: its number, kind or time do not make sense.
+func (e *Entry) Parley() (parley.Entry, error) {
+	if e.Seq == 0 || e.Seq > MaxNumber {
+		return parley.Entry{}, parley.E(parley.BadRequest, "wire.entry", "seq must be from 1 to %d", uint64(MaxNumber))
+	}
+	if e.Kind == "" {
+		return parley.Entry{}, parley.E(parley.BadRequest, "wire.entry", "kind is missing")
+	}
+	at, err := ParseTime(e.At)
+	if err != nil {
+		return parley.Entry{}, err
+	}
+	out := parley.Entry{
+		Conversation: parley.ConversationID(e.Conversation),
+		Seq:          parley.Seq(e.Seq),
+		Kind:         parley.Kind(e.Kind),
+		ID:           parley.MessageID(e.ID),
+		Sender:       parley.UserID(e.Sender),
+		Device:       parley.DeviceID(e.Device),
+		At:           at,
+		Ref:          parley.Seq(e.Ref),
+		ReplyTo:      parley.Seq(e.ReplyTo),
+	}
+	if e.Body != nil {
+		out.Body = e.Body.bytes()
+	}
+	return out, nil
+}
+
+// BodyOf returns b as it crosses the wire, nil if b has neither type nor data.
+// The data of the result is b's own.
+func BodyOf(b parley.Body) *Body {
+	switch {
+	case b.Type == parley.TextPlain:
+		text := string(b.Data)
+		return &Body{Type: b.Type, Text: &text}
+	case b.Type != "" || b.Data != nil:
+		return &Body{Type: b.Type, Data: b.Data}
+	}
+	return nil
+}
+
+// Parley checks b against limits, as CheckBody does, and returns it as bytes.
+// A limit of 0 is the default one.
+func (b *Body) Parley(limits Limits) (parley.Body, error) {
+	if err := CheckBody(b, limits.Text); err != nil {
+		return parley.Body{}, err
+	}
+	out := b.bytes()
+	if limits.BodyBytes > 0 && len(out.Data) > limits.BodyBytes {
+		return parley.Body{}, parley.E(parley.TooLarge, "wire.body", "a body is at most %d bytes; shorten it", limits.BodyBytes)
+	}
+	return out, nil
+}
+
+// bytes returns b unchecked.
+func (b *Body) bytes() parley.Body {
+	if b.Text != nil {
+		return parley.Body{Type: b.Type, Data: []byte(*b.Text)}
+	}
+	return parley.Body{Type: b.Type, Data: b.Data}
+}
+
+// ParseTime reads a time as Time writes it. It takes any RFC 3339 time and
+// drops what is finer than a millisecond.
+func ParseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, parley.E(parley.BadRequest, "wire.time", "a time must be RFC 3339, in UTC with milliseconds")
+	}
+	return t.UTC().Truncate(time.Millisecond), nil
+}
+
+// DefaultLimits returns the limits of a server that is not told otherwise.
+func DefaultLimits() Limits {
+	return Limits{Frame: MaxFrame, Text: MaxTextRunes, BodyBytes: MaxBodyBytes, Members: MaxMembers}
+}
