@@ -49,7 +49,7 @@ func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row
 	switch {
 	case old != nil:
 		r = *old
-		r.Own, r.Past = slices.Clone(old.Own), slices.Clone(old.Past)
+		r.Own, r.Past = slices.Clone(old.Own), past(old)
 	case n.Head == 0:
 		return r, false, nil // a marker of what is not the user's
 	default:
@@ -60,7 +60,7 @@ func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row
 		changed = true
 	}
 	if n.Head > r.Head {
-		if err := k.advance(user, old, &r, n); err != nil {
+		if err := k.advance(user, &r, n); err != nil {
 			return r, false, err
 		}
 		changed = true
@@ -89,8 +89,21 @@ func (k *Keeper) first(n *news) (parley.Row, error) {
 	return r, nil
 }
 
+// past is what the next version of a row remembers: also the head it has now,
+// from the position at which the head came to be.
+func past(old *parley.Row) []parley.Checkpoint {
+	all := slices.Clone(old.Past)
+	if last := len(all) - 1; last < 0 || all[last].Head != old.Head {
+		all = append(all, parley.Checkpoint{Pos: old.Pos, Head: old.Head})
+	}
+	if over := len(all) - parley.MaxCheckpoints; over > 0 {
+		all = slices.Delete(all, 0, over)
+	}
+	return all
+}
+
 // advance moves a row's head to the news.
-func (k *Keeper) advance(user parley.UserID, old, r *parley.Row, n *news) error {
+func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
 	own := n.Own
 	if n.From > r.Head {
 		missed, err := k.ownBetween(user, n.Conversation, r.Head, n.From)
@@ -98,14 +111,6 @@ func (k *Keeper) advance(user parley.UserID, old, r *parley.Row, n *news) error 
 			return err
 		}
 		own = append(missed, own...)
-	}
-	if old != nil {
-		if last := len(r.Past) - 1; last < 0 || r.Past[last].Head != r.Head {
-			r.Past = append(r.Past, parley.Checkpoint{Pos: r.Pos, Head: r.Head})
-		}
-		if over := len(r.Past) - parley.MaxCheckpoints; over > 0 {
-			r.Past = slices.Delete(r.Past, 0, over)
-		}
 	}
 	for _, o := range own {
 		if o.Seq > r.Head {
