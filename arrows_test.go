@@ -58,7 +58,7 @@ var guarded = map[string]struct {
 	why string
 }{
 	"net/http":                      {[]string{"internal/edge", "client", "internal/load", "internal/sim"}, "HTTP is edge's business; the others play clients"},
-	"github.com/gobwas/ws":          {[]string{"internal/edge", "internal/load"}, "bytes on the socket are edge's"},
+	"github.com/gobwas/ws":          {[]string{"internal/edge", "internal/load", "internal/sim"}, "bytes on the socket are edge's"},
 	"github.com/coder/websocket":    {[]string{"client", "internal/sim"}, "the socket of the SDK"},
 	"github.com/cockroachdb/pebble": {[]string{"internal/store/pebblestore", "internal/sim"}, "key layouts belong to an adapter"},
 	"github.com/nats-io":            {[]string{"internal/cluster"}, "the bus belongs to the cluster"},

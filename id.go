@@ -52,9 +52,14 @@ func ValidID(s string) bool {
 	return true
 }
 
-// String is the cursor as devices keep it: "EPOCH.POS".
+// String is the cursor as devices keep it: "EPOCH.POS", or "EPOCH.POS~LAG"
+// while they catch up.
 func (c Cursor) String() string {
-	return string(c.Epoch) + "." + strconv.FormatUint(uint64(c.Pos), 10)
+	s := string(c.Epoch) + "." + strconv.FormatUint(uint64(c.Pos), 10)
+	if c.Lag != 0 {
+		s += "~" + strconv.FormatUint(uint64(c.Lag), 10)
+	}
+	return s
 }
 
 // ParseCursor reads what Cursor.String wrote. It is false for anything else;
@@ -64,10 +69,25 @@ func ParseCursor(s string) (Cursor, bool) {
 	if i <= 0 || len(s) > 2*MaxID {
 		return Cursor{}, false
 	}
-	digits := s[i+1:]
-	n, err := strconv.ParseUint(digits, 10, 53)
-	if err != nil || strconv.FormatUint(n, 10) != digits {
+	digits, lag, lags := strings.Cut(s[i+1:], "~")
+	c := Cursor{Epoch: Epoch(s[:i])}
+	pos, ok := parseNumber(digits)
+	if lags && ok {
+		var n uint64
+		n, ok = parseNumber(lag)
+		c.Lag = Pos(n)
+		ok = ok && 0 < n && n <= pos
+	}
+	c.Pos = Pos(pos)
+	if !ok {
 		return Cursor{}, false
 	}
-	return Cursor{Epoch: Epoch(s[:i]), Pos: Pos(n)}, true
+	return c, true
+}
+
+// parseNumber reads a number as String writes it: no sign, no leading zero,
+// at most 2^53-1.
+func parseNumber(s string) (uint64, bool) {
+	n, err := strconv.ParseUint(s, 10, 53)
+	return n, err == nil && strconv.FormatUint(n, 10) == s
 }

@@ -36,10 +36,15 @@ type Pos uint64
 // of another epoch is answered with a resync.
 type Epoch string
 
-// Cursor is how far a device has read its user's inbox.
+// Cursor is how far a device has read its user's inbox. Lag is 0 when the
+// device has everything up to Pos. While it catches up page by page, Pos is
+// how far the pages reach and Pos-Lag where it last had everything: a row
+// that moved from before Pos to behind it while the pages were read was on
+// none of them.
 type Cursor struct {
 	Epoch Epoch
 	Pos   Pos
+	Lag   Pos
 }
 
 // Kind says what an entry is.
@@ -200,12 +205,26 @@ func (r *Row) HeadAt(pos Pos) (Seq, bool) {
 	if pos >= r.Pos {
 		return r.Head, true
 	}
+	if pos == 0 {
+		return max(r.Since, 1) - 1, true
+	}
 	for i := len(r.Past) - 1; i >= 0; i-- {
 		if r.Past[i].Pos <= pos {
 			return r.Past[i].Head, true
 		}
 	}
 	return 0, false
+}
+
+// HeadFor returns the head this row had for a device with that cursor. It is
+// false when that is not certain.
+func (r *Row) HeadFor(c Cursor) (Seq, bool) {
+	had, ok := r.HeadAt(c.Pos)
+	if c.Lag == 0 || c.Pos >= r.Pos {
+		return had, ok
+	}
+	full, known := r.HeadAt(c.Pos - c.Lag)
+	return had, ok && known && full == had
 }
 
 // Moved returns the position at which the head last moved: what a list of

@@ -148,10 +148,10 @@ func (k *Keeper) Written(ctx context.Context, user parley.UserID, pos parley.Pos
 	return rows, now, nil
 }
 
-// HeadAt returns what a device whose cursor is at pos had of conversation c:
-// the head it was told then, and the last number the user may read (0: no
-// end). It is false when that is no longer known, or c is not the user's.
-func (k *Keeper) HeadAt(ctx context.Context, user parley.UserID, c parley.ConversationID, pos parley.Pos) (had, until parley.Seq, ok bool) {
+// HeadFor returns what a device with that cursor had of conversation c: the
+// head it was told, and the last number the user may read (0: no end). It is
+// false when that is not certain, or c is not the user's.
+func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool) {
 	b, err := k.loaded(ctx, user)
 	if err != nil {
 		return 0, 0, false
@@ -159,7 +159,7 @@ func (k *Keeper) HeadAt(ctx context.Context, user parley.UserID, c parley.Conver
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r := b.rows[c]; r != nil {
-		had, ok = r.HeadAt(pos)
+		had, ok = r.HeadFor(at)
 		until = r.Until
 	} else if n := b.news[c]; n != nil && n.Head != 0 {
 		had, ok = n.Since-1, true

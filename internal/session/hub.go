@@ -37,7 +37,7 @@ type Conversations interface {
 type Inboxes interface {
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
-	HeadAt(ctx context.Context, user parley.UserID, c parley.ConversationID, pos parley.Pos) (had, until parley.Seq, ok bool)
+	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 }
 
@@ -129,13 +129,13 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 	s.out = append(s.out, wire.AppendWelcome(nil, &wire.Welcome{
 		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,
 	}))
-	pos, good := h.position(s.user, hello.Cursor)
+	at, good := h.position(s.user, hello.Cursor)
 	if !good {
 		s.out = append(s.out, wire.AppendResync(nil, h.cfg.Epoch))
 	}
 	// Watch before reading: what happens in between is read or nudged, and
 	// reading twice finds nothing new.
-	s.pos, s.changed, s.resuming, s.unasked = pos, true, true, maxResume
+	s.at, s.pos, s.changed, s.resuming, s.unasked = at, at.Pos, true, true, maxResume
 	s.stop = h.cfg.Fanout.Watch(s.user, s)
 	s.mu.Lock()
 	ok := s.schedule()
@@ -149,27 +149,23 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 
 // position returns where a device with this cursor stands. A cursor of
 // another epoch, ahead of the inbox, or none at all in shape, is not good.
-func (h *Hub) position(user parley.UserID, cursor string) (pos parley.Pos, good bool) {
+func (h *Hub) position(user parley.UserID, cursor string) (at parley.Cursor, good bool) {
+	nothing := parley.Cursor{Epoch: h.cfg.Epoch}
 	if cursor == "" {
-		return 0, true
+		return nothing, true
 	}
-	c, ok := parley.ParseCursor(cursor)
-	if !ok || c.Epoch != h.cfg.Epoch {
-		return 0, false
+	at, ok := parley.ParseCursor(cursor)
+	if !ok || at.Epoch != h.cfg.Epoch {
+		return nothing, false
 	}
-	_, now, err := h.cfg.Inboxes.After(h.ctx, user, c.Pos, 1)
+	_, now, err := h.cfg.Inboxes.After(h.ctx, user, at.Pos, 1)
 	if err != nil {
-		return c.Pos, true // the first read says what is wrong
+		return at, true // the first read says what is wrong
 	}
-	if c.Pos > now {
-		return 0, false
+	if at.Pos > now {
+		return nothing, false
 	}
-	return c.Pos, true
-}
-
-// cursor is the cursor of a device that stands at pos.
-func (h *Hub) cursor(pos parley.Pos) parley.Cursor {
-	return parley.Cursor{Epoch: h.cfg.Epoch, Pos: pos}
+	return at, true
 }
 
 // encode is how an entry looks on the wire, for everybody.

@@ -30,7 +30,7 @@ type Page struct {
 func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Cursor, limit int) (Page, error) {
 	page := Page{Cursor: parley.Cursor{Epoch: p.Epoch}}
 	if cursor != nil && cursor.Epoch == p.Epoch {
-		page.Cursor.Pos = cursor.Pos
+		page.Cursor = *cursor
 	} else {
 		page.Resync = cursor != nil
 	}
@@ -39,7 +39,7 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 		return Page{}, err
 	}
 	if page.Cursor.Pos > now {
-		page.Cursor.Pos, page.Resync = 0, true
+		page.Cursor, page.Resync = parley.Cursor{Epoch: p.Epoch}, true
 		if rows, now, err = p.Inboxes.After(ctx, user, 0, limit); err != nil {
 			return Page{}, err
 		}
@@ -47,7 +47,7 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 	left := maxResume
 	for i := range rows {
 		r := &rows[i]
-		had, known := r.HeadAt(page.Cursor.Pos)
+		had, known := r.HeadFor(page.Cursor)
 		if !known || had >= r.Head || r.Head-had > maxBehind || int(r.Head-had) > left {
 			continue
 		}
@@ -60,9 +60,12 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 	}
 	page.Rows = rows
 	if n := len(rows); n > 0 {
+		page.Cursor.Lag += rows[n-1].Pos - page.Cursor.Pos
 		page.Cursor.Pos = rows[n-1].Pos
 	}
-	page.More = page.Cursor.Pos < now
+	if page.More = page.Cursor.Pos < now; !page.More {
+		page.Cursor.Lag = 0
+	}
 	return page, nil
 }
 
@@ -77,7 +80,7 @@ func (p Poll) Wait(ctx context.Context, user parley.UserID, cursor parley.Cursor
 	if err != nil {
 		return err
 	}
-	if cursor.Epoch != p.Epoch || now != cursor.Pos {
+	if cursor.Epoch != p.Epoch || now != cursor.Pos || cursor.Lag != 0 {
 		return nil
 	}
 	select {

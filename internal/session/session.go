@@ -40,8 +40,10 @@ type Session struct {
 	closed   bool
 
 	// owned by the goroutine that runs
-	pos      parley.Pos                           // the device was told everything up to here
-	ahead    map[parley.ConversationID]parley.Seq // and this much more of these
+	at       parley.Cursor                        // what the device had when it began to catch up; when it has, where it stands
+	pos      parley.Pos                           // the pages told reach up to here; at.Pos when it has caught up
+	paged    map[parley.ConversationID]parley.Seq // what the pages since at said of these
+	ahead    map[parley.ConversationID]parley.Seq // entries told beyond what a row said
 	resuming bool                                 // until every row there was is told
 	unasked  int                                  // entries that resuming may still tell
 }

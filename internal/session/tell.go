@@ -91,9 +91,9 @@ func (s *Session) again(c parley.ConversationID, head parley.Seq) {
 // tellNudged tells what is new in c, up to head, past what the device was
 // told.
 func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parley.Seq) ([][]byte, error) {
-	had, until, ok := s.hub.cfg.Inboxes.HeadAt(s.hub.ctx, s.user, c, s.pos)
-	if ahead, known := s.ahead[c]; known {
-		had, ok = max(had, ahead), true
+	had, until, ok := s.hub.cfg.Inboxes.HeadFor(s.hub.ctx, s.user, c, s.at)
+	if told, known := s.told(c); known {
+		had, ok = max(had, told), true
 	}
 	if until != 0 {
 		head = min(head, until)
@@ -103,6 +103,15 @@ func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parl
 	}
 	frames, _, err := s.tellEntries(frames, c, had, head)
 	return frames, err
+}
+
+// told returns how much of c this connection has told.
+func (s *Session) told(c parley.ConversationID) (parley.Seq, bool) {
+	if had, ok := s.ahead[c]; ok {
+		return had, true
+	}
+	had, ok := s.paged[c]
+	return had, ok
 }
 
 // tellEntries tells the entries had+1..head of c, or as many of them as go
@@ -163,8 +172,8 @@ func (s *Session) tellRows(frames [][]byte) ([][]byte, error) {
 	}
 	if len(rows) == 0 {
 		if s.resuming {
-			s.resuming = false
-			frames = append(frames, wire.AppendChanges(nil, nil, s.hub.cursor(s.pos).String(), false))
+			s.caughtUp()
+			frames = append(frames, wire.AppendChanges(nil, nil, s.cursor(), false))
 		}
 		return frames, nil
 	}
@@ -179,7 +188,10 @@ func (s *Session) tellRows(frames [][]byte) ([][]byte, error) {
 // tellBefore tells the entries that a row stands for, unless the device is so
 // far behind that it had better ask for what it needs.
 func (s *Session) tellBefore(frames [][]byte, r *parley.Row) ([][]byte, error) {
-	had, known := s.told(r)
+	had, known := s.told(r.Conversation)
+	if !known {
+		had, known = r.HeadFor(s.at)
+	}
 	if !known || had >= r.Head || r.Head-had > maxBehind || s.resuming && int(r.Head-had) > s.unasked {
 		return frames, nil
 	}
@@ -194,14 +206,6 @@ func (s *Session) tellBefore(frames [][]byte, r *parley.Row) ([][]byte, error) {
 	return frames, nil
 }
 
-// told returns how much of a row's conversation the device was told.
-func (s *Session) told(r *parley.Row) (parley.Seq, bool) {
-	if had, ok := s.ahead[r.Conversation]; ok {
-		return had, true
-	}
-	return r.HeadAt(s.pos)
-}
-
 // tellChanges tells rows and moves the position over them.
 func (s *Session) tellChanges(frames [][]byte, rows []parley.Row, now parley.Pos) ([][]byte, error) {
 	described, err := s.hub.cfg.Describer.Describe(s.hub.ctx, s.user, rows)
@@ -211,23 +215,47 @@ func (s *Session) tellChanges(frames [][]byte, rows []parley.Row, now parley.Pos
 	for len(rows) > 0 {
 		n := min(len(rows), max(1, wire.FitRows(described)))
 		s.pos = rows[n-1].Pos
-		frames = append(frames, wire.AppendChanges(nil, described[:n], s.hub.cursor(s.pos).String(), s.pos < now))
 		for i := range rows[:n] {
-			if r := &rows[i]; s.ahead[r.Conversation] <= r.Head {
-				delete(s.ahead, r.Conversation)
-			}
+			s.saw(&rows[i])
 		}
+		if s.pos >= now {
+			s.caughtUp()
+		}
+		frames = append(frames, wire.AppendChanges(nil, described[:n], s.cursor(), s.pos < now))
 		rows, described = rows[n:], described[n:]
-	}
-	if len(s.ahead) == 0 {
-		s.ahead = nil // an idle session holds nothing
 	}
 	if s.pos < now {
 		s.mu.Lock()
 		s.changed = true
 		s.mu.Unlock()
-	} else {
-		s.resuming = false
 	}
 	return frames, nil
+}
+
+// saw takes note that the device was told a row.
+func (s *Session) saw(r *parley.Row) {
+	if s.ahead[r.Conversation] <= r.Head {
+		delete(s.ahead, r.Conversation)
+	}
+	if s.paged == nil {
+		s.paged = make(map[parley.ConversationID]parley.Seq)
+	}
+	s.paged[r.Conversation] = r.Head
+}
+
+// caughtUp takes note that the device was told every row there is. What was
+// remembered of the pages goes: an idle session holds nothing.
+func (s *Session) caughtUp() {
+	s.at.Pos, s.at.Lag = s.pos, 0
+	s.resuming, s.paged = false, nil
+	if len(s.ahead) == 0 {
+		s.ahead = nil
+	}
+}
+
+// cursor is the cursor of the device as it stands.
+func (s *Session) cursor() string {
+	c := s.at
+	c.Pos, c.Lag = s.pos, c.Lag+s.pos-c.Pos
+	return c.String()
 }
