@@ -1,0 +1,33 @@
+package edge
+
+import (
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// admin answers the admin port: whether the server lives and may be sent
+// traffic, what it measures, and where its time goes. It knows no accounts
+// and must stay off the public port.
+func (e *Edge) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", static("text/plain; charset=utf-8", []byte("ok\n")))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		err := e.cfg.Ready()
+		switch {
+		case e.hub.isDraining():
+			http.Error(w, "draining", http.StatusServiceUnavailable)
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		default:
+			_, _ = w.Write([]byte("ok\n"))
+		}
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}

@@ -1,0 +1,123 @@
+package edge
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/wire"
+)
+
+// connect upgrades GET /v1/connect to a WebSocket. What is wrong with the
+// handshake is answered in HTTP, before; only a client that speaks another
+// version of the protocol is upgraded and then closed with 4003, because a
+// browser shows its page a close code and no HTTP status.
+func (e *Edge) connect(w http.ResponseWriter, r *http.Request) {
+	if err := checkHandshake(r); err != nil {
+		if err.upgrade {
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Sec-WebSocket-Version", "13")
+		}
+		e.problem(w, r, err.status, parley.E(parley.BadRequest, "edge.connect", "%s", err.detail))
+		return
+	}
+	protocol, spoken := chooseProtocol(r.Header.Values("Sec-WebSocket-Protocol"))
+	if protocol == "" {
+		e.problem(w, r, 0, parley.E(parley.BadRequest, "edge.connect", "The subprotocol is missing; ask for %s.", wire.Protocol))
+		return
+	}
+	if err := e.hub.admit(); err != nil {
+		e.problem(w, r, 0, err)
+		return
+	}
+	up := ws.HTTPUpgrader{
+		Timeout:  helloWithin,
+		Protocol: func(p string) bool { return p == protocol },
+	}
+	nc, rw, _, err := up.Upgrade(r, w)
+	if err != nil {
+		if nc != nil {
+			_ = nc.Close()
+		}
+		return
+	}
+	// The buffers of net/http go; what was read past the request does not.
+	var early []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		peeked, _ := rw.Reader.Peek(n)
+		early = append(early, peeked...)
+	}
+	if !spoken {
+		_ = nc.SetDeadline(time.Now().Add(closeWithin))
+		_ = ws.WriteFrame(nc, ws.NewCloseFrame(ws.NewCloseFrameBody(wire.CloseProtocolOld, "this server speaks "+wire.Protocol)))
+		_ = nc.Close()
+		return
+	}
+	e.hub.serve(nc, early)
+}
+
+// handshakeFault is what is wrong with a handshake.
+type handshakeFault struct {
+	status  int
+	upgrade bool // answered with what we would upgrade to
+	detail  string
+}
+
+// checkHandshake checks RFC 6455 section 4.2.1.
+func checkHandshake(r *http.Request) *handshakeFault {
+	switch {
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
+		return &handshakeFault{400, false, "A WebSocket begins with HTTP/1.1."}
+	case !hasToken(r.Header.Values("Upgrade"), "websocket"), !hasToken(r.Header.Values("Connection"), "upgrade"):
+		return &handshakeFault{426, true, "This address is a WebSocket; ask for an upgrade to it."}
+	case !one(r.Header.Values("Sec-WebSocket-Version"), "13"):
+		return &handshakeFault{426, true, "The WebSocket version is 13."}
+	case r.ContentLength != 0:
+		return &handshakeFault{400, false, "A handshake has no body."}
+	}
+	keys := r.Header.Values("Sec-WebSocket-Key")
+	if len(keys) == 1 {
+		if raw, err := base64.StdEncoding.Strict().DecodeString(keys[0]); err == nil && len(raw) == 16 {
+			return nil
+		}
+	}
+	return &handshakeFault{400, false, "Sec-WebSocket-Key is 16 bytes in base64, once."}
+}
+
+func one(values []string, want string) bool { return len(values) == 1 && values[0] == want }
+
+// hasToken reports whether one of the comma-separated values is token, in any
+// case.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// chooseProtocol returns which of the subprotocols offered is answered, and
+// whether we speak it: ours, else another version of ours, else none.
+func chooseProtocol(offers []string) (protocol string, spoken bool) {
+	family, _, _ := strings.Cut(wire.Protocol, ".")
+	for _, v := range offers {
+		for t := range strings.SplitSeq(v, ",") {
+			t = strings.TrimSpace(t)
+			if t == wire.Protocol {
+				return t, true
+			}
+			if protocol == "" && strings.HasPrefix(t, family+".v") && parley.ValidID(t) {
+				protocol = t
+			}
+		}
+	}
+	return protocol, false
+}

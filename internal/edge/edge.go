@@ -1,0 +1,187 @@
+// Package edge is where sockets and HTTP become values: it reads requests and
+// frames, refuses what is not good before anything else sees it, and writes
+// answers. What it needs of the rest of the server stands in seams.go.
+//
+// It is the only package that knows HTTP statuses and WebSocket frames. It
+// decides nothing about conversations.
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/parley-im/parley/wire"
+)
+
+// Config is what New needs. The interfaces are required; zero values of the
+// rest mean the defaults written beside them.
+type Config struct {
+	SignIn        SignIn
+	People        People
+	Invites       Invites
+	Conversations Conversations
+	History       History
+	Inboxes       Inboxes
+	News          News
+	Describer     Describer
+	Sessions      Sessions
+
+	Limiter  *Limiter             // of sends; nil: none. Sessions share it
+	Limits   wire.Limits          // wire.DefaultLimits()
+	Ready    func() error         // nil: always ready
+	Origins  []string             // further origins that may call, "https://chat.example.org"
+	BaseURL  string               // where people reach this server, for links; empty: links are left out
+	Logger   *slog.Logger         // discards
+	Registry *prometheus.Registry // a fresh one with the Go and process collectors
+
+	MaxConnections    int  // WebSockets; 18,000
+	MaxOpening        int  // of them without a good hello; 4,096
+	UpgradesPerSecond int  // 4,000
+	NoPolling         bool // a goroutine per WebSocket also where polling is possible
+}
+
+// Edge is the server's outside.
+type Edge struct {
+	// static after New
+	cfg     Config
+	hub     *hub
+	metrics *metrics
+	origins map[string]bool
+	public  http.Handler
+
+	requests, polls atomic.Int64 // under way
+
+	mu      sync.Mutex
+	servers []*http.Server
+	down    bool // Shutdown began
+}
+
+// Deadlines and bounds of HTTP.
+const (
+	headerWithin = 5 * time.Second
+	headerBytes  = 16 << 10
+	bodyWithin   = 10 * time.Second
+	answerWithin = 30 * time.Second // beside what a long poll may wait
+	bodyBytes    = 64 << 10
+	idleHTTP     = 2 * time.Minute
+)
+
+// New returns an edge that serves nothing yet. Close ends it.
+func New(cfg Config) (*Edge, error) {
+	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		if missing {
+			return nil, errors.New("edge: an interface is missing in the configuration")
+		}
+	}
+	if cfg.Limits == (wire.Limits{}) {
+		cfg.Limits = wire.DefaultLimits()
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() error { return nil }
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.MaxConnections = orDefault(cfg.MaxConnections, 18_000)
+	cfg.MaxOpening = orDefault(cfg.MaxOpening, 4096)
+	cfg.UpgradesPerSecond = orDefault(cfg.UpgradesPerSecond, 4000)
+	e := &Edge{cfg: cfg, metrics: newMetrics(cfg.Registry), origins: make(map[string]bool)}
+	for _, o := range cfg.Origins {
+		if o = canonicalOrigin(o); o == "" {
+			return nil, errors.New("edge: an origin looks like https://chat.example.org, without a path")
+		}
+		e.origins[o] = true
+	}
+	h, err := newHub(&e.cfg, e.metrics)
+	if err != nil {
+		return nil, err
+	}
+	e.hub = h
+	e.public = e.handler()
+	return e, nil
+}
+
+func orDefault(n, d int) int {
+	if n == 0 {
+		return d
+	}
+	return n
+}
+
+// Serve answers everything on the public port l until Shutdown. It returns
+// nil then, and why l ended otherwise.
+func (e *Edge) Serve(l net.Listener) error { return e.serveOn(l, e.public) }
+
+// ServeAdmin answers health, metrics and profiles on l, as Serve does.
+func (e *Edge) ServeAdmin(l net.Listener) error { return e.serveOn(l, e.admin()) }
+
+// serveOn serves h with the deadlines that a hostile network needs. Bodies
+// and answers have theirs in the routes.
+func (e *Edge) serveOn(l net.Listener, h http.Handler) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerWithin,
+		MaxHeaderBytes:    headerBytes,
+		IdleTimeout:       idleHTTP,
+		ErrorLog:          slog.NewLogLogger(dropNoise{e.cfg.Logger.Handler()}, slog.LevelDebug),
+	}
+	e.mu.Lock()
+	down := e.down
+	if !down {
+		e.servers = append(e.servers, srv)
+	}
+	e.mu.Unlock()
+	if down {
+		return l.Close()
+	}
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown closes the listeners and returns when every request under way is
+// answered, or cut off because ctx ended.
+func (e *Edge) Shutdown(ctx context.Context) {
+	e.mu.Lock()
+	e.down = true
+	servers := e.servers
+	e.mu.Unlock()
+	for _, srv := range servers {
+		if srv.Shutdown(ctx) != nil {
+			_ = srv.Close()
+		}
+	}
+}
+
+// dropNoise keeps net/http's own lines, which name addresses of peers, out of
+// the log.
+type dropNoise struct{ slog.Handler }
+
+// Enabled is false: what matters is logged where it is known.
+func (dropNoise) Enabled(context.Context, slog.Level) bool { return false }
+
+// Drain tells every connection to leave, spread over that time, and returns
+// when all were told or ctx ended (then all at once). New connections are
+// refused from the start, and long polls answer at once.
+func (e *Edge) Drain(ctx context.Context, spread time.Duration) { e.hub.drain(ctx, spread) }
+
+// Close ends every WebSocket and returns when nothing of edge runs. Shutdown
+// comes before. Only the first call does something.
+func (e *Edge) Close() { e.hub.close() }
+
+// Connections returns how many WebSockets there are.
+func (e *Edge) Connections() int {
+	e.hub.mu.Lock()
+	defer e.hub.mu.Unlock()
+	return len(e.hub.conns)
+}
