@@ -60,7 +60,7 @@ var guarded = map[string]struct {
 	"net/http":                      {[]string{"internal/edge", "client", "internal/load", "internal/sim"}, "HTTP is edge's business; the others play clients"},
 	"github.com/gobwas/ws":          {[]string{"internal/edge", "internal/load", "internal/sim"}, "bytes on the socket are edge's"},
 	"github.com/coder/websocket":    {[]string{"client", "internal/sim"}, "the socket of the SDK"},
-	"github.com/cockroachdb/pebble": {[]string{"internal/store/pebblestore", "internal/sim"}, "key layouts belong to an adapter"},
+	"github.com/cockroachdb/pebble": {[]string{"internal/store/pebblestore", "internal/sim", "cmd/parley"}, "key layouts belong to an adapter"},
 	"github.com/nats-io":            {[]string{"internal/cluster"}, "the bus belongs to the cluster"},
 	"github.com/spf13/cobra":        {[]string{"cmd/parley"}, "flags are read by commands"},
 	"github.com/knadh/koanf":        {[]string{"cmd/parley"}, "configuration is read by commands"},

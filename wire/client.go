@@ -2,81 +2,11 @@ package wire
 
 import (
 	"encoding/base64"
-	"math/bits"
 	"strconv"
 	"strings"
 
 	"github.com/parley-im/parley"
 )
-
-// fieldSet is a set of the fields of a ClientFrame.
-type fieldSet uint32
-
-const (
-	fieldT fieldSet = 1 << iota
-	fieldToken
-	fieldCursor
-	fieldClient
-	fieldRef
-	fieldConversation
-	fieldID
-	fieldBody
-	fieldBase
-	fieldReplyTo
-	fieldDelivered
-	fieldRead
-	fieldAfter
-	fieldBefore
-	fieldLimit
-	fieldKind
-	fieldUsers
-)
-
-var fieldNames = [...]string{"t", "token", "cursor", "client", "ref", "conversation", "id", "body", "base",
-	"reply_to", "delivered", "read", "after", "before", "limit", "kind", "users"}
-
-// first returns the name of the first field of f.
-func (f fieldSet) first() string { return fieldNames[bits.TrailingZeros32(uint32(f))] }
-
-// names returns the names of f's fields.
-func (f fieldSet) names() []string {
-	var out []string
-	for ; f != 0; f &= f - 1 {
-		out = append(out, f.first())
-	}
-	return out
-}
-
-// rule says which fields an op must and may have, besides "t".
-type rule struct {
-	op                 string
-	required, optional fieldSet
-}
-
-var rules = [...]rule{
-	{OpHello, fieldToken, fieldCursor | fieldClient},
-	{OpPost, fieldRef | fieldConversation | fieldID | fieldBody, fieldBase | fieldReplyTo},
-	{OpMark, fieldConversation, fieldDelivered | fieldRead},
-	{OpRead, fieldRef | fieldConversation, fieldAfter | fieldBefore | fieldLimit},
-	{OpWhisper, fieldConversation | fieldKind, 0},
-	{OpWatch, fieldUsers, 0},
-}
-
-// An Op is one kind of frame that a client may send, with the fields it must
-// and may have besides "t".
-type Op struct {
-	Name               string
-	Required, Optional []string
-}
-
-// Ops returns every op, in the order of the documentation.
-func Ops() []Op {
-	out := make([]Op, len(rules))
-	for i, r := range rules {
-		out[i] = Op{Name: r.op, Required: r.required.names(), Optional: r.optional.names()}
-	}
-	return out
-}
 
 // DecodeClient reads one frame of a client. It refuses everything that the
 // protocol does not name, with a coded error whose detail names the field and

@@ -51,7 +51,40 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 		if got, err := DecodeServer(c.got); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s\nreads  %+v, %v\nwanted %+v", c.got, got, err, c.want)
 		}
+		if c.want.T != FrameAck || c.want.Ref != "" { // every post has a ref
+			checkFields(t, c.want.T, c.got)
+		}
 	}
+}
+
+// checkFields fails unless frame has the fields that Frames says. It kills a
+// writer and a table that disagree: the TypeScript is made of the table.
+func checkFields(t *testing.T, name string, frame []byte) {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(frame, &fields); err != nil {
+		t.Fatal(err)
+	}
+	delete(fields, "t")
+	for _, f := range Frames() {
+		if f.Name != name {
+			continue
+		}
+		for _, field := range f.Always {
+			if fields[field] == nil {
+				t.Errorf("a frame %s without %s: %s", name, field, frame)
+			}
+			delete(fields, field)
+		}
+		for _, field := range f.Sometimes {
+			delete(fields, field)
+		}
+		for field := range fields {
+			t.Errorf("a frame %s with %s, of which Frames knows nothing", name, field)
+		}
+		return
+	}
+	t.Errorf("Frames has no %s", name)
 }
 
 func TestEntriesRoundTrip(t *testing.T) {

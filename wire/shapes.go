@@ -1,29 +1,30 @@
 package wire
 
-// This file holds every shape that crosses the wire, once. Field order is the
-// order they are written in. "omitzero" fields may be absent; readers ignore
-// fields they do not know, the server refuses them.
+// This file and shapes_http.go hold every shape that crosses the wire, once;
+// the generator in wire/gen reads them for the TypeScript of the web app. Field
+// order is the order they are written in. "omitzero" fields may be absent;
+// readers ignore fields they do not know, the server refuses them.
 
 // Protocol is the WebSocket subprotocol and the version of everything here.
 const Protocol = "parley.v1"
 
 // Limits of the protocol. Sizes are bytes unless the name says otherwise.
 const (
-	MaxFrame       = 64 << 10 // one WebSocket message, either way
-	MaxBodyBytes   = 16 << 10 // a body's data, whatever is configured
-	MaxTextRunes   = 1000     // default limit of a text/plain body, in characters
-	MaxNesting     = 32       // JSON nesting
-	MaxNumber      = 1<<53 - 1
-	MaxRef         = 64  // a ref, as JSON
-	MaxType        = 127 // a media type
-	MaxNameRunes   = 64  // names of users and devices, in characters
-	MaxTitleRunes  = 128 // titles of groups, in characters
-	MaxMembers     = 1000
-	DefaultLimit   = 50
-	MaxLimit       = 200
-	MinPassword    = 8    // characters
-	MaxPassword    = 1024 // characters
-	MaxPollSeconds = 55
+	MaxFrame       = 64 << 10  // one WebSocket message, either way
+	MaxBodyBytes   = 16 << 10  // a body's data, whatever is configured
+	MaxTextRunes   = 1000      // default limit of a text/plain body, in characters
+	MaxNesting     = 32        // JSON nesting
+	MaxNumber      = 1<<53 - 1 // the greatest number, so that every language reads it exactly
+	MaxRef         = 64        // a ref, as JSON
+	MaxType        = 127       // a media type
+	MaxNameRunes   = 64        // names of users and devices, in characters
+	MaxTitleRunes  = 128       // titles of groups, in characters
+	MaxMembers     = 1000      // of a conversation, and ids in one list
+	DefaultLimit   = 50        // items of a page that did not say
+	MaxLimit       = 200       // items of any page
+	MinPassword    = 8         // characters
+	MaxPassword    = 1024      // characters
+	MaxPollSeconds = 55        // of a long poll
 )
 
 // Close codes of the WebSocket: they tell a client what to do.

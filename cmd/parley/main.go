@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -25,6 +27,8 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	now            func() time.Time
+	rand           io.Reader
 	// password asks a person on a terminal, without showing what is typed.
 	password func(prompt string) (string, error)
 	// terminal says whether w is watched by a person.
@@ -40,6 +44,7 @@ func main() {
 func osEnv() env {
 	return env{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
+		now: time.Now, rand: rand.Reader,
 		password: askPassword,
 		terminal: func(w io.Writer) bool {
 			f, ok := w.(*os.File)
@@ -112,7 +117,9 @@ Run a server with "parley serve". Talk to one with "parley login", then
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newServe(e), newVersion(e),
+		newServe(e), newBackup(e), newRestore(e), newDoctor(e),
+		newLogin(e), newLogout(e), newSend(e), newTail(e), newList(e),
+		newBench(e), newVersion(e),
 	)
 	return root
 }

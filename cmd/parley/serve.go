@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -63,6 +64,8 @@ func serve(ctx context.Context, e env, cfg config, adminAsked bool) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
+	stop := takeOrders(cfg.Data, logger, store)
+	defer stop()
 	var failed error
 	select {
 	case <-ctx.Done():
@@ -75,6 +78,27 @@ func serve(ctx context.Context, e env, cfg config, adminAsked bool) error {
 		return fmt.Errorf("the server did not end in order: %w", err)
 	}
 	return nil
+}
+
+// takeOrders listens for what the operator wants of the running server. A
+// server that cannot still serves.
+func takeOrders(dir string, logger *slog.Logger, store *pebblestore.Store) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	wait, err := control(dir, logger, func(o order) error {
+		if !filepath.IsAbs(o.Backup) {
+			return errors.New("a backup goes to an absolute path")
+		}
+		return store.Checkpoint(ctx, o.Backup)
+	})
+	if err != nil {
+		cancel()
+		logger.Warn("no control socket; backups can be made while the server is stopped", slog.Any("err", err))
+		return func() {}
+	}
+	return func() {
+		cancel()
+		wait()
+	}
 }
 
 func openStore(cfg config, logger *slog.Logger) (*pebblestore.Store, error) {

@@ -103,7 +103,7 @@ const (
 	profileKept = 65536
 	knownFor    = 30 * 24 * time.Hour
 	knownKept   = 65536
-	limitsKept  = 65536
+	limitsKept  = 32768 // each at most some 600 bytes
 )
 
 // New returns the accounts in c.Records. It reads and writes nothing yet.

@@ -57,6 +57,13 @@ func (c *cache[K, V]) put(k K, v V, now time.Time, mark uint64) {
 	}
 }
 
+// keep keeps v, which is true whatever was dropped.
+func (c *cache[K, V]) keep(k K, v V, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set(k, v, now)
+}
+
 // set keeps v. c.mu is held.
 func (c *cache[K, V]) set(k K, v V, now time.Time) {
 	entry := cached[K, V]{key: k, value: v, until: now.Add(c.ttl)}

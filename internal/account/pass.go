@@ -41,12 +41,16 @@ type pass interface {
 // errNoPass: guessed, used up, expired or revoked; nobody is told which.
 var errNoPass = errors.New("account: no such pass, or not any more")
 
+// badInvite is the one answer to every invite that lets nobody in.
+func badInvite(op string) error {
+	return parley.E(parley.NotFound, op, "This invite is not valid (any more). Ask for a new one.")
+}
+
 func cleanCode(code string) string { return strings.ToLower(strings.TrimSpace(code)) }
 
 // passFor finds what code is good for in this mode; nil when none is needed.
 // It is only a first look, before any work is done: what counts is hold.
 func (a *Accounts) passFor(ctx context.Context, op, code string) (pass, error) {
-	none := parley.E(parley.NotFound, op, "This invite is not valid (any more). Ask for a new one.")
 	code = cleanCode(code)
 	if code == "" {
 		switch a.mode {
@@ -59,7 +63,7 @@ func (a *Accounts) passFor(ctx context.Context, op, code string) (pass, error) {
 		}
 	}
 	if len(code) != idLen {
-		return nil, none
+		return nil, badInvite(op)
 	}
 	hash := hashOf(code)
 	var setup setupRecord
@@ -69,7 +73,7 @@ func (a *Accounts) passFor(ctx context.Context, op, code string) (pass, error) {
 		return &setupPass{a, hash}, nil
 	}
 	if a.mode == Closed {
-		return nil, none
+		return nil, badInvite(op)
 	}
 	var invite inviteRecord
 	_, ok, err := a.read(ctx, inviteAddress(hash), keyInvite, &invite)
@@ -77,7 +81,7 @@ func (a *Accounts) passFor(ctx context.Context, op, code string) (pass, error) {
 	case err != nil:
 		return nil, failed(op, err)
 	case !ok || !invite.opens(a.clock()):
-		return nil, none
+		return nil, badInvite(op)
 	}
 	return &invitePass{a, hash}, nil
 }

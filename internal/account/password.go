@@ -70,8 +70,7 @@ func (h *hasher) run(ctx context.Context, password string, salt []byte, p HashPa
 	default:
 		if h.waiting.Add(1) > h.line {
 			h.waiting.Add(-1)
-			return nil, &parley.Error{Code: parley.Overloaded, Op: "account.hash", After: 2 * time.Second,
-				Detail: "Too many people are signing in at this moment. Try again in a few seconds."}
+			return nil, errBusy("account.hash")
 		}
 		defer h.waiting.Add(-1)
 		select {
@@ -82,6 +81,12 @@ func (h *hasher) run(ctx context.Context, password string, salt []byte, p HashPa
 	}
 	defer func() { <-h.slots }()
 	return h.derive([]byte(password), salt, p), nil
+}
+
+// errBusy refuses whoever would wait in too long a line.
+func errBusy(op string) error {
+	return &parley.Error{Code: parley.Overloaded, Op: op, After: 2 * time.Second,
+		Detail: "Too many people are signing in at this moment. Try again in a few seconds."}
 }
 
 // hash returns a new hash of password as a PHC string.

@@ -76,9 +76,8 @@ func (a *Accounts) UserByHandle(ctx context.Context, handle string) (User, error
 // Rename gives user another name to be shown by.
 func (a *Accounts) Rename(ctx context.Context, user parley.UserID, name string) (User, error) {
 	const op = "account.rename"
-	clean, ok := CleanName(name)
-	if !ok {
-		_, err := goodName(op, "display", name+" ", "") // never empty: say what a name is
+	name, err := givenName(op, "display", name)
+	if err != nil {
 		return User{}, err
 	}
 	for range casTries {
@@ -90,7 +89,7 @@ func (a *Accounts) Rename(ctx context.Context, user parley.UserID, name string) 
 		if !ok {
 			return User{}, noUser(op)
 		}
-		p.Name = clean
+		p.Name = name
 		err = a.commit(ctx, userAddress(user), change(keyProfile, r.Version, &p))
 		a.profiles.drop(user)
 		if err == nil {

@@ -165,9 +165,6 @@ func (a *Accounts) commit(ctx context.Context, partition string, changes ...stor
 		case !errors.Is(err, store.ErrConflict):
 			return unknown // refused now, but an earlier try may have happened
 		}
-		if unknown == nil {
-			continue
-		}
 		done, rerr := a.happened(ctx, partition, changes)
 		if rerr != nil {
 			return unknown

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
@@ -32,15 +33,18 @@ func (a *Accounts) Register(ctx context.Context, q Registration) (SignedIn, erro
 	if err != nil {
 		return SignedIn{}, err
 	}
-	undo, err := a.attempt(op, addressClaims("register", q.Addr)...)
+	end, err := a.attempt(ctx, op, addressClaims("register", q.Addr)...)
 	if err != nil {
 		return SignedIn{}, err
 	}
+	// Guessing at invites and handles is what is limited.
+	guess := true
+	defer func() { end(guess) }()
 	// First what is cheap, so that a hash is only made for who can succeed.
 	// The pass before the handle, so that nobody without one learns who is here.
 	n.pass, err = a.passFor(ctx, op, q.Invite)
 	if err == nil {
-		err = a.vacant(ctx, op, n)
+		_, err = a.vacant(ctx, op, n)
 	}
 	if err == nil {
 		n.secret.Hash, err = a.hasher.hash(ctx, n.password)
@@ -53,12 +57,11 @@ func (a *Accounts) Register(ctx context.Context, q Registration) (SignedIn, erro
 	}
 	if err != nil {
 		err = failed(op, err)
-		if c := parley.CodeOf(err); c != parley.NotFound && c != parley.Conflict {
-			undo()
-		}
+		code := parley.CodeOf(err)
+		guess = code == parley.NotFound || code == parley.Conflict
 		return SignedIn{}, err
 	}
-	undo()
+	guess = false
 	a.log.Info("account registered", "user", string(n.user), "admin", n.profile.Admin)
 	return SignedIn{
 		User:   n.profile.user(n.user),
@@ -76,8 +79,7 @@ type newcomer struct {
 	profile   profileRecord
 	secret    secretRecord
 	deviceRec deviceRecord
-	pass      pass   // nil: none needed
-	claim     uint64 // version of the handle's record before the pass was held
+	pass      pass // nil: none needed
 }
 
 // check applies the rules that need no store, and makes the ids.
@@ -112,18 +114,17 @@ func (a *Accounts) check(op string, q Registration) (*newcomer, error) {
 	return n, nil
 }
 
-// vacant notes where the handle's record stands, or says that it is taken.
-func (a *Accounts) vacant(ctx context.Context, op string, n *newcomer) error {
+// vacant returns the version of the handle's record, or says that it is taken.
+func (a *Accounts) vacant(ctx context.Context, op string, n *newcomer) (version uint64, err error) {
 	var owner ownerRecord
 	r, _, err := a.read(ctx, handleAddress(n.profile.Handle), keyOwner, &owner)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if owner.User != "" && owner.User != n.user {
-		return parley.E(parley.Conflict, op, "This handle is taken. Choose another; if it is yours, sign in.")
+		return 0, parley.E(parley.Conflict, op, "This handle is taken. Choose another; if it is yours, sign in.")
 	}
-	n.claim = r.Version
-	return nil
+	return r.Version, nil
 }
 
 // found writes the account: its own records, then the hold on the pass, then
@@ -131,20 +132,20 @@ func (a *Accounts) vacant(ctx context.Context, op string, n *newcomer) error {
 // what cannot be cleared away is harmless.
 func (a *Accounts) found(ctx context.Context, op string, n *newcomer) error {
 	n.profile.Admin = n.pass != nil && n.pass.admin()
-	err := a.prepare(ctx, op, n)
+	err := a.prepare(ctx, n)
 	if err == nil {
-		err = a.claim(ctx, op, n)
-		if err != nil && !errors.As(err, new(*parley.Error)) && !sure(err) {
+		err = a.enter(ctx, op, n)
+		if errors.Is(err, errUnknown) {
 			// Nobody knows whether the handle is ours. Leave everything: if it
 			// is, the account works; if not, the hold is resolved one day.
 			a.log.Warn("registration of unknown outcome", "user", string(n.user), "err", err)
 			return err
 		}
-	}
-	if n.pass != nil {
-		// Also when hold failed: it may have happened.
-		if serr := n.pass.settle(ctx, n.user, err == nil); serr != nil {
-			a.log.Warn("pass not settled; it will be when next used", "user", string(n.user), "err", serr)
+		if n.pass != nil {
+			// Also when hold failed: it may have happened.
+			if serr := n.pass.settle(ctx, n.user, err == nil); serr != nil {
+				a.log.Warn("pass not settled; it will be when next used", "user", string(n.user), "err", serr)
+			}
 		}
 	}
 	if err != nil {
@@ -155,43 +156,51 @@ func (a *Accounts) found(ctx context.Context, op string, n *newcomer) error {
 }
 
 // prepare writes everything but the handle.
-func (a *Accounts) prepare(ctx context.Context, op string, n *newcomer) error {
+func (a *Accounts) prepare(ctx context.Context, n *newcomer) error {
 	index := tokenRecord{User: n.user, Device: n.device}
 	if err := a.commit(ctx, tokenAddress(n.deviceRec.Token), creation(keyToken, &index)); err != nil {
 		return err
 	}
-	err := a.commit(ctx, userAddress(n.user), creation(keyProfile, &n.profile), creation(keySecret, &n.secret),
+	return a.commit(ctx, userAddress(n.user), creation(keyProfile, &n.profile), creation(keySecret, &n.secret),
 		creation(deviceKey(n.device), &n.deviceRec))
-	if err != nil || n.pass == nil {
-		return err
-	}
-	// The handle is looked at again before the hold is taken: whoever
-	// resolves the hold moves the version, and the claim below then fails.
-	if err := a.vacant(ctx, op, n); err != nil {
-		return err
-	}
-	err = n.pass.hold(ctx, hold{User: n.user, Handle: n.profile.Handle, At: a.clock()})
-	if errors.Is(err, errNoPass) {
-		return parley.E(parley.NotFound, op, "This invite is not valid (any more). Ask for a new one.")
-	}
-	return err
 }
 
-// claim takes the handle: the moment the account begins to exist. A coded
-// error, or one that is sure, means that it does not.
-func (a *Accounts) claim(ctx context.Context, op string, n *newcomer) error {
+// errUnknown: the handle may be the newcomer's, now or a little later.
+var errUnknown = errors.New("account: the handle may have been taken")
+
+// enter takes the handle: the moment the account begins to exist. Any error
+// but errUnknown means that it does not.
+func (a *Accounts) enter(ctx context.Context, op string, n *newcomer) error {
 	for range casTries {
-		err := a.commit(ctx, handleAddress(n.profile.Handle), change(keyOwner, n.claim, &ownerRecord{User: n.user}))
-		if !errors.Is(err, store.ErrConflict) {
+		// The handle is looked at before the hold is taken: whoever gives the
+		// hold up for dead moves the version, and the commit below fails.
+		claim, err := a.vacant(ctx, op, n)
+		if err != nil {
 			return err
 		}
-		before := n.claim
-		if err := a.vacant(ctx, op, n); err != nil {
+		if n.pass != nil {
+			err := n.pass.hold(ctx, hold{User: n.user, Handle: n.profile.Handle, At: a.clock()})
+			if errors.Is(err, errNoPass) {
+				return badInvite(op)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		err = a.commit(ctx, handleAddress(n.profile.Handle), change(keyOwner, claim, &ownerRecord{User: n.user}))
+		switch {
+		case err == nil:
+			return nil
+		case !sure(err):
+			return fmt.Errorf("%w: %w", errUnknown, err)
+		case !errors.Is(err, store.ErrConflict):
 			return err
 		}
-		if n.pass != nil && n.claim != before {
-			// Perhaps our own hold was given up for dead.
-			return &parley.Error{Code: parley.Overloaded, Op: op, Err: err, Detail: "Somebody else wants this handle at this moment. Try again."}
+		if n.pass != nil {
+			// The hold counts for nothing any more, so it is taken anew.
+			if err := n.pass.settle(ctx, n.user, false); err != nil {
+				return err
+			}
 		}
 	}
 	return errContended

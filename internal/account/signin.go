@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -29,24 +28,33 @@ func (a *Accounts) SignIn(ctx context.Context, handle, password, device, addr st
 		handle = "" // nobody's: unknown, like any other
 	}
 	home := handle + " " + network(addr)
-	guard := claim{"account/" + handle, perAccount}
-	if _, _, known := a.known.get(home, a.now()); known {
-		guard.key = "account/" + home
-	}
-	undo, err := a.attempt(op, append(addressClaims("signin", addr), guard)...)
+	end, err := a.attempt(ctx, op, a.signInClaims(handle, home, addr)...)
 	if err != nil {
 		return SignedIn{}, err
 	}
+	guess := true
+	defer func() { end(guess) }()
 	in, err := a.signIn(ctx, op, handle, password, device)
-	if parley.CodeOf(err) != parley.Unauthorized {
-		undo() // not a wrong guess, whatever it was
-	}
+	guess = parley.CodeOf(err) == parley.Unauthorized
 	if err != nil {
 		return SignedIn{}, failed(op, err)
 	}
-	_, mark, _ := a.known.get(home, a.now())
-	a.known.put(home, struct{}{}, a.now(), mark)
+	a.known.keep(home, struct{}{}, a.now())
 	return in, nil
+}
+
+// signInClaims are the limits of one sign-in; home is the account together
+// with the network it is entered from.
+func (a *Accounts) signInClaims(handle, home, addr string) []claim {
+	claims := addressClaims("signin", addr)
+	if handle == "" {
+		return claims // no account to guard
+	}
+	key := handle
+	if _, _, known := a.known.get(home, a.now()); known {
+		key = home
+	}
+	return append(claims, claim{"account/" + key, perAccount})
 }
 
 func (a *Accounts) signIn(ctx context.Context, op, handle, password, device string) (SignedIn, error) {
@@ -162,14 +170,14 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Identity, old, wanted 
 	if old, err = givenPassword(op, old); err != nil {
 		return err
 	}
-	undo, err := a.attempt(op, claim{"password/" + string(by.User) + "/" + string(by.Device), perAccount})
+	end, err := a.attempt(ctx, op, claim{"password/" + string(by.User) + "/" + string(by.Device), perAccount})
 	if err != nil {
 		return err
 	}
+	guess := true
+	defer func() { end(guess) }()
 	err = a.changePassword(ctx, op, by, old, wanted)
-	if parley.CodeOf(err) != parley.Forbidden {
-		undo()
-	}
+	guess = parley.CodeOf(err) == parley.Forbidden
 	return failed(op, err)
 }
 
@@ -293,7 +301,7 @@ func (a *Accounts) devices(ctx context.Context, user parley.UserID) ([]heldDevic
 	}
 	all := make([]heldDevice, len(rs))
 	for i, r := range rs {
-		all[i] = heldDevice{id: parley.DeviceID(bytes.TrimPrefix([]byte(r.Key), []byte(keyDevice))), at: r}
+		all[i] = heldDevice{id: parley.DeviceID(strings.TrimPrefix(r.Key, keyDevice)), at: r}
 		if err := decode(r, &all[i].rec); err != nil {
 			return nil, err
 		}

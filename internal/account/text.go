@@ -56,17 +56,18 @@ func goodHandle(op, s string) (string, error) {
 // space around it. It is false for what shows nothing, is longer than
 // MaxName, or could disturb the text around it.
 func CleanName(s string) (string, bool) {
-	if len(s) > 16*MaxName || !utf8.ValidString(s) {
+	// A character of NFC comes of few others: this bounds the work, not the name.
+	if len(s) > 32*MaxName || !utf8.ValidString(s) {
 		return "", false
 	}
-	s = strings.TrimSpace(norm.NFC.String(s))
 	visible := false
 	for _, r := range s {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
 			return "", false
 		}
 		visible = visible || unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)
 	}
+	s = norm.NFC.String(strings.TrimSpace(s))
 	return s, visible && utf8.RuneCountInString(s) <= MaxName
 }
 
@@ -75,6 +76,11 @@ func goodName(op, what, s, otherwise string) (string, error) {
 	if s == "" {
 		return otherwise, nil
 	}
+	return givenName(op, what, s)
+}
+
+// givenName is CleanName, with an error that says what a name is.
+func givenName(op, what, s string) (string, error) {
 	n, ok := CleanName(s)
 	if !ok {
 		return "", parley.E(parley.BadRequest, op,

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -57,7 +58,7 @@ func (a *Accounts) Authenticate(ctx context.Context, token string) (Identity, er
 	if err != nil {
 		return Identity{}, failed(op, err)
 	}
-	if !ok || rec.Token != hash {
+	if !ok || subtle.ConstantTimeCompare([]byte(rec.Token), []byte(hash)) != 1 {
 		return Identity{}, refused
 	}
 	id = Identity{User: index.User, Device: index.Device}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -130,13 +129,6 @@ func (c *conn) message(text []byte) bool {
 		s.Refuse(f.Ref, err)
 		return c.phaseNow() <= closing
 	}
-	if f.T == wire.OpPost {
-		// No strike: a text that is too long is a person's mistake.
-		if err := wire.CheckBody(f.Body, c.hub.limits.Text); err != nil {
-			s.Refuse(f.Ref, err)
-			return c.phaseNow() <= closing
-		}
-	}
 	s.Receive(f)
 	return c.phaseNow() <= closing
 }
@@ -168,7 +160,7 @@ func (c *conn) hello(f wire.ClientFrame, err error) bool {
 	gone := c.detached
 	if c.phase == opening {
 		c.phase = open
-		c.nextPing = c.hub.clock() + int64(pingAfter+rand.N(pingJitter))
+		c.nextPing = c.hub.clock() + int64(pingAfter+c.hub.jitter(pingJitter))
 	}
 	c.mu.Unlock()
 	if gone {
@@ -278,7 +270,7 @@ func (c *conn) check() time.Duration {
 	}
 	if p == open {
 		if now >= ping {
-			ping = now + int64(pingAfter+rand.N(pingJitter))
+			ping = now + int64(pingAfter+c.hub.jitter(pingJitter))
 			c.mu.Lock()
 			c.nextPing = ping
 			c.mu.Unlock()

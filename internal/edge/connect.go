@@ -1,12 +1,13 @@
 package edge
 
 import (
+	"crypto/sha1" // what RFC 6455 says; nothing is kept secret by it
 	"encoding/base64"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/wire"
@@ -23,6 +24,12 @@ func (e *Edge) connect(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "Upgrade")
 			w.Header().Set("Sec-WebSocket-Version", "13")
 		}
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close") // else the body would be waited for
+		}
+		if err.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", http.MethodGet)
+		}
 		e.problem(w, r, err.status, parley.E(parley.BadRequest, "edge.connect", "%s", err.detail))
 		return
 	}
@@ -35,30 +42,38 @@ func (e *Edge) connect(w http.ResponseWriter, r *http.Request) {
 		e.problem(w, r, 0, err)
 		return
 	}
-	up := ws.HTTPUpgrader{
-		Timeout:  helloWithin,
-		Protocol: func(p string) bool { return p == protocol },
-	}
-	nc, rw, _, err := up.Upgrade(r, w)
+	nc, early, err := upgrade(w, r.Header.Get("Sec-WebSocket-Key"), protocol)
 	if err != nil {
-		if nc != nil {
-			_ = nc.Close()
-		}
-		return
+		panic(http.ErrAbortHandler) // it went away, or cannot be taken over
 	}
-	// The buffers of net/http go; what was read past the request does not.
-	var early []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		peeked, _ := rw.Reader.Peek(n)
-		early = append(early, peeked...)
+	e.hub.serve(newConn(e.hub, nc), early, !spoken)
+}
+
+// handshakeGUID is of RFC 6455 section 1.3.
+const handshakeGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// upgrade takes the connection of a good handshake over from net/http and
+// answers it. early is what was read past the request; the buffers of
+// net/http go.
+func upgrade(w http.ResponseWriter, key, protocol string) (nc net.Conn, early []byte, err error) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
 	}
-	if !spoken {
-		_ = nc.SetDeadline(time.Now().Add(closeWithin))
-		_ = ws.WriteFrame(nc, ws.NewCloseFrame(ws.NewCloseFrameBody(wire.CloseProtocolOld, "this server speaks "+wire.Protocol)))
+	accept := sha1.Sum([]byte(key + handshakeGUID))
+	_ = nc.SetWriteDeadline(time.Now().Add(writeWithin))
+	_, err = io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(accept[:])+"\r\n"+
+		"Sec-WebSocket-Protocol: "+protocol+"\r\n\r\n")
+	if err != nil {
 		_ = nc.Close()
-		return
+		return nil, nil, err
 	}
-	e.hub.serve(nc, early)
+	if n := rw.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		_, err = io.ReadFull(rw.Reader, early) // from memory alone
+	}
+	return nc, early, err
 }
 
 // handshakeFault is what is wrong with a handshake.
@@ -71,6 +86,8 @@ type handshakeFault struct {
 // checkHandshake checks RFC 6455 section 4.2.1.
 func checkHandshake(r *http.Request) *handshakeFault {
 	switch {
+	case r.Method != http.MethodGet:
+		return &handshakeFault{405, false, "A WebSocket begins with GET."}
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return &handshakeFault{400, false, "A WebSocket begins with HTTP/1.1."}
 	case !hasToken(r.Header.Values("Upgrade"), "websocket"), !hasToken(r.Header.Values("Connection"), "upgrade"):

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -37,10 +38,14 @@ type Config struct {
 	Limiter  *Limiter             // of sends; nil: none. Sessions share it
 	Limits   wire.Limits          // wire.DefaultLimits()
 	Ready    func() error         // nil: always ready
-	Origins  []string             // further origins that may call, "https://chat.example.org"
+	Origins  []string             // further origins whose pages may call, "https://chat.example.org"
 	BaseURL  string               // where people reach this server, for links; empty: links are left out
 	Logger   *slog.Logger         // discards
 	Registry *prometheus.Registry // a fresh one with the Go and process collectors
+
+	// Jitter returns a random time below its argument; rand.N. It spreads what
+	// many clients would do together.
+	Jitter func(time.Duration) time.Duration
 
 	MaxConnections    int  // WebSockets; 18,000
 	MaxOpening        int  // of them without a good hello; 4,096
@@ -58,6 +63,7 @@ type Edge struct {
 	public  http.Handler
 
 	requests, polls atomic.Int64 // under way
+	plain           atomic.Int64 // connections that are no WebSocket
 
 	mu      sync.Mutex
 	servers []*http.Server
@@ -91,6 +97,9 @@ func New(cfg Config) (*Edge, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = rand.N[time.Duration]
+	}
 	cfg.MaxConnections = orDefault(cfg.MaxConnections, 18_000)
 	cfg.MaxOpening = orDefault(cfg.MaxOpening, 4096)
 	cfg.UpgradesPerSecond = orDefault(cfg.UpgradesPerSecond, 4000)
@@ -119,19 +128,20 @@ func orDefault(n, d int) int {
 
 // Serve answers everything on the public port l until Shutdown. It returns
 // nil then, and why l ended otherwise.
-func (e *Edge) Serve(l net.Listener) error { return e.serveOn(l, e.public) }
+func (e *Edge) Serve(l net.Listener) error { return e.serveOn(l, e.public, e.countPlain) }
 
 // ServeAdmin answers health, metrics and profiles on l, as Serve does.
-func (e *Edge) ServeAdmin(l net.Listener) error { return e.serveOn(l, e.admin()) }
+func (e *Edge) ServeAdmin(l net.Listener) error { return e.serveOn(l, e.admin(), nil) }
 
 // serveOn serves h with the deadlines that a hostile network needs. Bodies
-// and answers have theirs in the routes.
-func (e *Edge) serveOn(l net.Listener, h http.Handler) error {
+// and answers have theirs in the handler.
+func (e *Edge) serveOn(l net.Listener, h http.Handler, count func(net.Conn, http.ConnState)) error {
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerWithin,
 		MaxHeaderBytes:    headerBytes,
 		IdleTimeout:       idleHTTP,
+		ConnState:         count,
 		ErrorLog:          slog.NewLogLogger(dropNoise{e.cfg.Logger.Handler()}, slog.LevelDebug),
 	}
 	e.mu.Lock()
@@ -147,6 +157,19 @@ func (e *Edge) serveOn(l net.Listener, h http.Handler) error {
 		return err
 	}
 	return nil
+}
+
+// countPlain bounds the connections that are no WebSocket: each holds a
+// goroutine and buffers while it says nothing.
+func (e *Edge) countPlain(nc net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if e.plain.Add(1) > maxPlain {
+			_ = nc.Close() // and StateClosed follows
+		}
+	case http.StateHijacked, http.StateClosed:
+		e.plain.Add(-1)
+	}
 }
 
 // Shutdown closes the listeners and returns when every request under way is
@@ -170,8 +193,8 @@ type dropNoise struct{ slog.Handler }
 // Enabled is false: what matters is logged where it is known.
 func (dropNoise) Enabled(context.Context, slog.Level) bool { return false }
 
-// Drain tells every connection to leave, spread over that time, and returns
-// when all were told or ctx ended (then all at once). New connections are
+// Drain tells every WebSocket to leave, spread over that time, or all at once
+// when ctx ends. It returns when they are gone, or ctx ended. New ones are
 // refused from the start, and long polls answer at once.
 func (e *Edge) Drain(ctx context.Context, spread time.Duration) { e.hub.drain(ctx, spread) }
 
@@ -180,8 +203,4 @@ func (e *Edge) Drain(ctx context.Context, spread time.Duration) { e.hub.drain(ct
 func (e *Edge) Close() { e.hub.close() }
 
 // Connections returns how many WebSockets there are.
-func (e *Edge) Connections() int {
-	e.hub.mu.Lock()
-	defer e.hub.mu.Unlock()
-	return len(e.hub.conns)
-}
+func (e *Edge) Connections() int { return e.hub.count() }

@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -18,12 +20,12 @@ import (
 	"github.com/parley-im/parley/wire"
 )
 
-// maxRequests bounds the HTTP requests under way, long polls aside: past it
-// the server says overloaded rather than endure.
-const maxRequests = 2048
-
-// maxPolls bounds the long polls that wait.
-const maxPolls = 20_000
+// Bounds of HTTP. Past them the server says overloaded rather than endure.
+const (
+	maxRequests = 2048   // under way, long polls aside
+	maxPolls    = 12_000 // long polls that wait
+	maxPlain    = 16_000 // connections that are no WebSocket; one more is closed unheard
+)
 
 // call is one request to a route, checked as far as its route says.
 type call struct {
@@ -44,32 +46,53 @@ func (e *Edge) handler() http.Handler {
 	mux.HandleFunc("GET /v1/connect", e.connect)
 	mux.Handle("GET /openapi.json", static("application/json", openAPI()))
 	e.pages(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { e.unrouted(w, r, mux) })
 	return e.around(mux)
 }
 
 // around is what every request goes through before its route.
 func (e *Edge) around(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer e.recovered(w, r)
 		secure(w.Header())
-		defer func() {
-			if p := recover(); p != nil {
-				e.metrics.panics.Inc()
-				e.cfg.Logger.Error("a handler panicked", slog.String("route", r.Pattern), slog.String("stack", string(debug.Stack())))
-				e.problem(w, r, 0, parley.E(parley.Internal, "edge", "the server failed; try again, and tell its operator if it stays"))
-			}
-		}()
+		// Not every connection has deadlines: those errors do not matter.
+		deadlines := http.NewResponseController(w)
+		_ = deadlines.SetWriteDeadline(time.Now().Add(answerWithin + writeWithin))
+		if r.Body != http.NoBody {
+			// Also for a body that nobody wants: net/http reads it to its end.
+			_ = deadlines.SetReadDeadline(time.Now().Add(bodyWithin))
+		}
 		if !e.originAllowed(r) {
 			e.problem(w, r, 0, parley.E(parley.Forbidden, "edge.origin", "pages of this origin may not call this server; its operator can allow it"))
 			return
 		}
-		h, pattern := mux.Handler(r)
-		if pattern == "" {
-			e.unrouted(w, r, mux)
+		if e.share(w, r) {
 			return
 		}
-		_ = h // the mux serves it itself, with the values of the path
+		if p := r.URL.EscapedPath(); p != path.Clean(p) {
+			e.notFound(w, r) // the mux would redirect
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// recovered answers for a handler that panicked. What it panicked with may
+// hold anything, so only where it happened is logged.
+func (e *Edge) recovered(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		e.metrics.panics.Inc()
+		e.cfg.Logger.Error("a handler panicked", slog.String("route", r.Pattern), slog.String("stack", string(debug.Stack())))
+		e.problem(w, r, 0, parley.E(parley.Internal, "edge", "the server failed; try again, and tell its operator if it stays"))
+	}
+}
+
+func (e *Edge) notFound(w http.ResponseWriter, r *http.Request) {
+	e.problem(w, r, 0, parley.E(parley.NotFound, "edge.route", "there is nothing at this address; see /openapi.json"))
 }
 
 // unrouted answers what no route takes: the wrong method with those that are
@@ -79,7 +102,7 @@ func (e *Edge) unrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeM
 	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		probe := *r
 		probe.Method = m
-		if _, pattern := mux.Handler(&probe); pattern != "" {
+		if _, pattern := mux.Handler(&probe); pattern != "/" {
 			allowed = append(allowed, m)
 		}
 	}
@@ -88,24 +111,24 @@ func (e *Edge) unrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeM
 		e.problem(w, r, http.StatusMethodNotAllowed, parley.E(parley.BadRequest, "edge.route", "this address takes %s", strings.Join(allowed, ", ")))
 		return
 	}
-	e.problem(w, r, 0, parley.E(parley.NotFound, "edge.route", "there is nothing at this address; see /openapi.json"))
+	e.notFound(w, r)
 }
 
-// serveRoute checks what rt says and calls it.
+// serveRoute calls rt, if there is room for one more.
 func (e *Edge) serveRoute(rt *route) http.Handler {
-	requests, polls := &e.requests, int64(maxRequests)
+	underWay, most := &e.requests, int64(maxRequests)
 	if rt.poll {
-		requests, polls = &e.polls, maxPolls
+		underWay, most = &e.polls, maxPolls
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		status := http.StatusServiceUnavailable
-		if requests.Add(1) > polls {
+		defer underWay.Add(-1)
+		if underWay.Add(1) > most {
 			e.problem(w, r, 0, &parley.Error{Code: parley.Overloaded, Op: "edge.admit", After: time.Second, Detail: "the server has too much to do; try again shortly"})
 		} else {
 			status = e.answer(w, r, rt)
 		}
-		requests.Add(-1)
 		e.metrics.requests.WithLabelValues(rt.name, strconv.Itoa(status)).Inc()
 		if !rt.poll {
 			e.metrics.latency.WithLabelValues(rt.name).Observe(time.Since(began).Seconds())
@@ -118,13 +141,10 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, rt *route) int {
 	within := answerWithin
 	if rt.poll {
 		within += wire.MaxPollSeconds * time.Second
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within + writeWithin))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyWithin)) // not every connection has deadlines
-	_ = deadlines.SetWriteDeadline(time.Now().Add(within + writeWithin))
-
 	c := &call{Request: r.WithContext(ctx)}
 	status, out, err := e.serve(c, rt, w)
 	if err != nil {
@@ -147,17 +167,19 @@ func (e *Edge) serve(c *call, rt *route, w http.ResponseWriter) (status int, out
 		}
 	}
 	for _, name := range rt.ids() {
-		if err := wire.CheckID(name, c.PathValue(name)); err != nil {
+		value := c.PathValue(name)
+		if name == "user" {
+			value = strings.TrimPrefix(value, "@") // a handle as people write it
+		}
+		if err := wire.CheckID(name, value); err != nil {
 			return 0, nil, err
 		}
 	}
 	if err := c.readQuery(rt.query); err != nil {
 		return 0, nil, err
 	}
-	if rt.in != nil {
-		if err := c.readBody(w, rt); err != nil {
-			return 0, nil, err
-		}
+	if err := c.readBody(w, rt); err != nil {
+		return 0, nil, err
 	}
 	return rt.call(e, c)
 }
@@ -181,7 +203,8 @@ func (e *Edge) authenticate(c *call) error {
 	return nil
 }
 
-// readBody reads the JSON that rt wants.
+// readBody reads the JSON that rt wants. A body that it does not want is read
+// too, and forgotten.
 func (c *call) readBody(w http.ResponseWriter, rt *route) error {
 	const op = "edge.body"
 	data, err := io.ReadAll(http.MaxBytesReader(w, c.Body, bodyBytes))
@@ -191,9 +214,19 @@ func (c *call) readBody(w http.ResponseWriter, rt *route) error {
 		}
 		return parley.E(parley.BadRequest, op, "the body of the request ended early; send it again")
 	}
+	// From here on a read only notices that the client went away: a deadline
+	// would be taken for that. (After an error it stays: net/http still reads
+	// what is left of the body.)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if rt.in == nil {
+		return nil
+	}
 	c.body = rt.in()
 	if len(data) == 0 && rt.bodyOptional {
 		return nil
+	}
+	if encoding := c.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return parley.E(parley.Unsupported, op, "send the JSON as it is, without a Content-Encoding")
 	}
 	kind, params, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
@@ -209,7 +242,7 @@ func (c *call) readQuery(known []param) error {
 	if c.URL.RawQuery == "" {
 		return nil
 	}
-	values, err := parseQuery(c.URL.RawQuery)
+	values, err := url.ParseQuery(c.URL.RawQuery)
 	if err != nil {
 		return parley.E(parley.BadRequest, op, "the query of the address is malformed")
 	}
@@ -236,7 +269,7 @@ func (c *call) number(name string) (n uint64, there bool, err error) {
 		return 0, false, nil
 	}
 	n, err = strconv.ParseUint(s, 10, 53)
-	if err != nil || s[0] == '+' {
+	if err != nil {
 		return 0, true, parley.E(parley.BadRequest, "edge.query", "%s is a whole number from 0 to %d", name, uint64(wire.MaxNumber))
 	}
 	return n, true, nil

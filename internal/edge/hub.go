@@ -3,8 +3,9 @@ package edge
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type hub struct {
 	start    time.Time
 	signIn   SignIn
 	sessions Sessions
-	limits   wire.Limits
+	jitter   func(time.Duration) time.Duration // random, below its argument
 	log      *slog.Logger
 	metrics  *metrics
 	max      int
@@ -36,6 +37,7 @@ type hub struct {
 	opening  atomic.Int64    // connections without a good hello
 	draining context.Context // ends when new connections are no longer welcome
 	refuse   context.CancelFunc
+	emptied  chan struct{} // capacity one: there was a moment without connections
 
 	// running counts every goroutine of the hub and its connections.
 	running sync.WaitGroup
@@ -49,10 +51,12 @@ func newHub(cfg *Config, m *metrics) (*hub, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hub{
 		ctx: ctx, cancel: cancel, start: time.Now(),
-		signIn: cfg.SignIn, sessions: cfg.Sessions, limits: cfg.Limits,
+		signIn: cfg.SignIn, sessions: cfg.Sessions,
 		log: cfg.Logger, metrics: m,
 		max: cfg.MaxConnections, maxOpen: int64(cfg.MaxOpening),
 		upgrades: rate.NewLimiter(rate.Limit(cfg.UpgradesPerSecond), cfg.UpgradesPerSecond),
+		jitter:   cfg.Jitter,
+		emptied:  make(chan struct{}, 1),
 		conns:    make(map[*conn]struct{}),
 	}
 	h.draining, h.refuse = context.WithCancel(context.Background())
@@ -76,24 +80,22 @@ func (h *hub) clock() int64 { return int64(time.Since(h.start)) + 1 }
 
 // admit reports whether one more connection may be upgraded now.
 func (h *hub) admit() error {
-	h.mu.Lock()
-	n := len(h.conns)
-	h.mu.Unlock()
 	switch {
 	case h.isDraining():
 		return &parley.Error{Code: parley.Draining, Op: "edge.connect", Detail: "The server is going away for a restart; reconnect in a moment.", After: time.Second}
-	case n >= h.max || h.opening.Load() >= h.maxOpen || !h.upgrades.Allow():
+	case h.count() >= h.max || h.opening.Load() >= h.maxOpen || !h.upgrades.Allow():
 		// Spread, so that those refused now do not come back together.
-		return &parley.Error{Code: parley.Overloaded, Op: "edge.connect", Detail: "Too many connections at the moment; try again shortly.", After: time.Second + rand.N(2*time.Second)}
+		return &parley.Error{Code: parley.Overloaded, Op: "edge.connect", Detail: "Too many connections at the moment; try again shortly.", After: time.Second + h.jitter(2*time.Second)}
 	}
 	return nil
 }
 
-// serve takes over an upgraded connection; early is what was read past the
-// request.
-func (h *hub) serve(nc net.Conn, early []byte) {
-	c := newConn(h, nc)
+// serve takes over c, which is not older than its upgrade; early is what was
+// read past the request. When old is set, c only learns that it speaks an
+// older protocol.
+func (h *hub) serve(c *conn, early []byte, old bool) {
 	h.opening.Add(1)
+	h.wheel.schedule(c, helloWithin)
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
@@ -102,10 +104,15 @@ func (h *hub) serve(nc net.Conn, early []byte) {
 	}
 	h.conns[c] = struct{}{}
 	h.metrics.connections.Set(float64(len(h.conns)))
-	// Under the lock: Close waits for running only after it set closed.
+	// Under the lock: close waits for running only after it set closed.
 	h.running.Go(func() { h.drive(c, early) })
 	h.mu.Unlock()
-	h.wheel.schedule(c, helloWithin)
+	switch {
+	case old:
+		c.Close(wire.CloseProtocolOld, "this server speaks "+wire.Protocol)
+	case h.isDraining():
+		h.sayGoaway(c, 0) // it was admitted just before
+	}
 }
 
 // drive gives c its reader.
@@ -119,8 +126,11 @@ func (h *hub) drive(c *conn, early []byte) {
 			c.raw = raw
 			err = h.poller.add(c)
 		}
-		if err != nil {
-			h.log.Error("cannot poll a connection", "err", err)
+		switch {
+		case c.phaseNow() == ended:
+			h.poller.drop(c) // it ended before it was added
+		case err != nil:
+			h.log.Error("cannot poll a connection", slog.Any("err", err))
 			c.end()
 		}
 		return
@@ -153,11 +163,12 @@ func (h *hub) forget(c *conn) {
 	defer h.mu.Unlock()
 	delete(h.conns, c)
 	h.metrics.connections.Set(float64(len(h.conns)))
-}
-
-// refuseNew makes admit answer draining from now on.
-func (h *hub) refuseNew() {
-	h.refuse()
+	if len(h.conns) == 0 {
+		select {
+		case h.emptied <- struct{}{}:
+		default: // it is known already
+		}
+	}
 }
 
 func (h *hub) isDraining() bool { return h.draining.Err() != nil }
@@ -166,15 +177,11 @@ func (h *hub) isDraining() bool { return h.draining.Err() != nil }
 func (h *hub) whenDraining(f func()) (stop func() bool) { return context.AfterFunc(h.draining, f) }
 
 // drain says goaway to every connection and closes it, spread evenly over
-// that time, so that they do not all arrive elsewhere at once.
+// that time, so that they do not all arrive elsewhere at once. It returns when
+// they are gone, which takes closeWithin at most after the last was told.
 func (h *hub) drain(ctx context.Context, spread time.Duration) {
-	h.refuseNew()
-	h.mu.Lock()
-	all := make([]*conn, 0, len(h.conns))
-	for c := range h.conns {
-		all = append(all, c)
-	}
-	h.mu.Unlock()
+	h.refuse()
+	all := h.all()
 	began := time.Now()
 	for i, c := range all {
 		at := spread * time.Duration(i+1) / time.Duration(len(all))
@@ -184,23 +191,43 @@ func (h *hub) drain(ctx context.Context, spread time.Duration) {
 			case <-time.After(wait):
 			}
 		}
-		left := max(0, spread-time.Since(began))
-		c.closeAfter(wire.AppendGoaway(nil, left+rand.N(time.Second)), wire.CloseRetryNow, "the server restarts")
+		h.sayGoaway(c, max(0, spread-time.Since(began)))
 	}
+	for h.count() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.emptied:
+		}
+	}
+}
+
+// sayGoaway closes c and has its client come back after that time and a
+// little, so that those who are told together do not come together.
+func (h *hub) sayGoaway(c *conn, after time.Duration) {
+	c.closeAfter(wire.AppendGoaway(nil, after+h.jitter(time.Second)), wire.CloseRetryNow, "the server restarts")
+}
+
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+func (h *hub) all() []*conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.conns))
 }
 
 // close ends what is left and returns when no goroutine is.
 func (h *hub) close() {
-	h.refuseNew()
+	h.refuse()
 	h.mu.Lock()
 	h.closed = true
-	all := make([]*conn, 0, len(h.conns))
-	for c := range h.conns {
-		all = append(all, c)
-	}
 	h.mu.Unlock()
 	h.cancel()
-	for _, c := range all {
+	for _, c := range h.all() {
 		c.end()
 	}
 	if h.poller != nil {

@@ -94,7 +94,7 @@ func (d *document) responses(rt *route) object {
 	if rt.also != 0 {
 		out[strconv.Itoa(rt.also)] = good
 	}
-	statuses := append([]int{400, 429, 500, 503}, rt.errors...)
+	statuses := append([]int{400, 403, 429, 500, 503}, rt.errors...)
 	if !rt.open || rt.name == "sign_in" {
 		statuses = append(statuses, 401)
 	}
@@ -128,6 +128,9 @@ func (d *document) schema(t reflect.Type) object {
 	case reflect.Pointer:
 		return d.schema(t.Elem())
 	case reflect.String:
+		if t == reflect.TypeFor[wire.Ref]() {
+			return object{"type": []string{"string", "integer"}}
+		}
 		return object{"type": "string"}
 	case reflect.Bool:
 		return object{"type": "boolean"}

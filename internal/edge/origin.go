@@ -45,6 +45,27 @@ func (e *Edge) originAllowed(r *http.Request) bool {
 	return host == canonicalHost(r.Host, strings.HasPrefix(o, "https:"))
 }
 
+// share lets pages of the further origins read the answer to r. It reports
+// whether r only asked if they may call; then it is answered.
+func (e *Edge) share(w http.ResponseWriter, r *http.Request) bool {
+	o := r.Header.Get("Origin")
+	if o == "" || !e.origins[canonicalOrigin(o)] {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", o)
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Set("Vary", "Origin")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
 // canonicalOrigin returns scheme://host[:port] in lower case without a
 // default port, or "" for what is no web origin.
 func canonicalOrigin(s string) string {

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"net/url"
 	"reflect"
 	"strings"
 
@@ -50,8 +49,6 @@ func body[T any]() func() any { return func() any { return new(T) } }
 // shape returns the type of what a body is read into.
 func (rt *route) shape() reflect.Type { return reflect.TypeOf(rt.in()).Elem() }
 
-func parseQuery(raw string) (url.Values, error) { return url.ParseQuery(raw) }
-
 var (
 	limitParam  = param{"limit", true, "how many at most; 50 if absent, and never more than 200"}
 	cursorParam = param{"cursor", false, "where the page before ended: its next"}
@@ -61,7 +58,7 @@ var (
 // routes is every call of the API. Further ones come with their features.
 var routes = []route{
 	{method: "POST", path: "/v1/accounts", name: "register", summary: "Make an account and sign its first device in.",
-		open: true, in: body[wire.NewAccount](), status: 201, out: wire.SignedIn{}, errors: []int{403, 404, 409}, call: (*Edge).register},
+		open: true, in: body[wire.NewAccount](), status: 201, out: wire.SignedIn{}, errors: []int{404, 409}, call: (*Edge).register},
 	{method: "POST", path: "/v1/sessions", name: "sign_in", summary: "Sign a device in.",
 		open: true, in: body[wire.NewSession](), status: 201, out: wire.SignedIn{}, call: (*Edge).signIn},
 	{method: "DELETE", path: "/v1/sessions/current", name: "sign_out", summary: "Sign this device out.", status: 204, call: (*Edge).signOut},
@@ -98,7 +95,7 @@ var routes = []route{
 		status: 200, out: wire.Sync{}, call: (*Edge).sync},
 
 	{method: "POST", path: "/v1/invites", name: "invite", summary: "Let somebody in.",
-		in: body[wire.NewInvite](), bodyOptional: true, status: 201, out: wire.Invite{}, errors: []int{403}, call: (*Edge).invite},
+		in: body[wire.NewInvite](), bodyOptional: true, status: 201, out: wire.Invite{}, call: (*Edge).invite},
 	{method: "GET", path: "/v1/invites", name: "invites", summary: "The invites you made, newest first.",
 		query: pageParams, status: 200, out: wire.List[wire.Invite]{}, call: (*Edge).invites},
 	{method: "DELETE", path: "/v1/invites/{code}", name: "revoke_invite", summary: "Withdraw an invite.",

@@ -62,7 +62,8 @@ type Conversations interface {
 	// exist; created is false for a direct conversation that existed already.
 	Create(ctx context.Context, by parley.UserID, kind parley.ConversationKind, title string, members []parley.UserID) (c parley.Conversation, created bool, err error)
 	// Post appends p. done is called exactly once, on any goroutine, when the
-	// outcome is known. Shape and size of p have been checked.
+	// outcome is known. Shape and size of p have been checked. What becomes
+	// of p does not depend on who waits for it.
 	Post(p parley.Post, done func(parley.Ack, error))
 	// Get returns a conversation as reader may see it, the reader's membership
 	// and the last number the reader may read. It is not_found alike, and in
@@ -85,7 +86,8 @@ type History interface {
 
 // Inboxes is the users' inboxes.
 type Inboxes interface {
-	// List returns rows with Pos below before (0: all), greatest Pos first.
+	// List returns the rows that moved last first (see parley.Row.Moved),
+	// those that moved before position before (0: all).
 	List(ctx context.Context, user parley.UserID, before parley.Pos, limit int) ([]parley.Row, error)
 	// Row returns one row, or not_found.
 	Row(ctx context.Context, user parley.UserID, c parley.ConversationID) (parley.Row, error)
@@ -137,7 +139,8 @@ type Sessions interface {
 // exactly once, whoever closed, possibly while Receive is still running on
 // another goroutine.
 type Session interface {
-	// Receive takes a good frame, never a hello. The frame is the session's own.
+	// Receive takes a frame that wire.DecodeClient let pass, never a hello. A
+	// post's body is not judged yet. The frame is the session's own.
 	Receive(frame wire.ClientFrame)
 	// Refuse answers a bad frame: err goes to the device with ref, which may
 	// be empty. The connection stays.

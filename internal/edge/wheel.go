@@ -27,13 +27,17 @@ type place struct {
 	left       bool  // it never comes back
 }
 
-// schedule has c looked at after d, instead of whenever it was to be before.
+// schedule has c looked at after d, or sooner if that was asked for already:
+// a look too many costs nothing, and none that is due is ever put off.
 func (w *wheel) schedule(c *conn, d time.Duration) {
 	ticks := int((d + wheelTick - 1) / wheelTick)
 	ticks = min(max(ticks, 1), wheelSlots-1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if c.place.left {
+		return
+	}
+	if c.place.slot != 0 && (int(c.place.slot)-1-w.now+wheelSlots)%wheelSlots <= ticks {
 		return
 	}
 	w.unlink(c)

@@ -237,6 +237,7 @@ type committer struct {
 	commit  uint64 // number of the last durable commit
 	cur     batchState
 	hung    bool // cur is under way past its deadline, its callers answered
+	lost    bool // at the end: an engine is being opened, and nobody waits for it
 
 	reopened chan reopening // non-nil: a reopening is under way
 	retry    *time.Timer

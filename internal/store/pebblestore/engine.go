@@ -79,10 +79,22 @@ func (e *engine) closeRetired() error {
 	return err
 }
 
-// openEngine opens the database in dir. A failure that makes Pebble give up
-// while opening is an error here.
-func openEngine(o *Options, dir string) (*engine, error) {
-	f := newFence(o.FS)
+// shared is what all engines of one store's life use, one after the other.
+type shared struct {
+	o         *Options
+	cache     *pebble.Cache
+	manifests manifests
+}
+
+// openEngine opens the database. It refuses one whose manifest is not what
+// seen says it began with. A failure that makes Pebble give up while opening
+// is an error here.
+func (sh *shared) openEngine(seen manifest) (*engine, error) {
+	o, dir := sh.o, sh.o.FS.PathJoin(sh.o.Dir, engineDir)
+	if err := seen.check(o.FS, dir); err != nil {
+		return nil, err
+	}
+	f := newFence(o.FS, dir, &sh.manifests)
 	e := &engine{fence: f, jobs: make(chan job), results: make(chan result, 1), done: make(chan struct{})}
 	type opened struct {
 		db  *pebble.DB
@@ -91,7 +103,7 @@ func openEngine(o *Options, dir string) (*engine, error) {
 	ch := make(chan opened, 1)
 	// The opener ends with Open, or is parked when Pebble calls Fatalf.
 	go func() {
-		db, err := safely(func() (*pebble.DB, error) { return pebble.Open(dir, e.options(o)) })
+		db, err := safely(func() (*pebble.DB, error) { return pebble.Open(dir, e.options(o, sh.cache)) })
 		ch <- opened{db, err}
 	}()
 	select {
@@ -148,12 +160,17 @@ func (e *engine) close() error {
 	return err
 }
 
-func (e *engine) options(o *Options) *pebble.Options {
+// formatMajor is Pebble's own format. It is named, not "the newest", so that
+// a new version of Pebble does not by itself make older Parleys unable to
+// read the store.
+const formatMajor = pebble.FormatValueSeparation
+
+func (e *engine) options(o *Options, cache *pebble.Cache) *pebble.Options {
 	l := engineLog{o.Logger, e.fence}
 	p := &pebble.Options{
 		FS:                          e.fence,
 		Logger:                      l,
-		CacheSize:                   o.CacheBytes,
+		Cache:                       cache,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -161,7 +178,7 @@ func (e *engine) options(o *Options) *pebble.Options {
 		LBaseMaxBytes:               64 << 20,
 		BytesPerSync:                512 << 10,
 		WALBytesPerSync:             0,
-		FormatMajorVersion:          pebble.FormatNewest,
+		FormatMajorVersion:          formatMajor,
 		// Deleting many files at once stalls the syncs of a disk.
 		TargetByteDeletionRate: 128 << 20,
 		MaxOpenFiles:           1000,

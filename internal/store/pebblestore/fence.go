@@ -27,6 +27,8 @@ import (
 // kilobytes. Engines abandoned in one process are counted (maxAbandoned).
 type fence struct {
 	vfs.FS
+	dir       string     // the engine's; what it writes elsewhere is a copy, and never vital
+	manifests *manifests // told of every synced manifest
 	breakOnce sync.Once
 	broken    chan struct{} // closed when the engine must be abandoned
 	cause     error         // set before broken is closed
@@ -36,7 +38,9 @@ type fence struct {
 	closed bool         // guarded by mu
 }
 
-func newFence(fs vfs.FS) *fence { return &fence{FS: fs, broken: make(chan struct{})} }
+func newFence(fs vfs.FS, dir string, m *manifests) *fence {
+	return &fence{FS: fs, dir: dir, manifests: m, broken: make(chan struct{})}
+}
 
 // declareBroken makes the store abandon the engine.
 func (f *fence) declareBroken(cause error) {
@@ -73,7 +77,7 @@ func (f *fence) do(name string, op func() error) error {
 	if err == nil || !f.armed.Load() {
 		return err
 	}
-	if vital(f.PathBase(name)) {
+	if f.vital(name) {
 		f.declareBroken(err)
 		park()
 	}
@@ -89,17 +93,25 @@ func (f *fence) do(name string, op func() error) error {
 }
 
 // vital reports whether Pebble cannot live on when writing the file fails:
-// logs, manifests, the markers that point at them.
-func vital(base string) bool {
-	return strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "MANIFEST") ||
-		strings.HasPrefix(base, "marker.") || base == engineDir
+// logs, manifests, the markers that point at them, the directory itself.
+func (f *fence) vital(name string) bool {
+	if name == f.dir {
+		return true
+	}
+	base := f.PathBase(name)
+	return f.PathDir(name) == f.dir && (strings.HasSuffix(base, ".log") ||
+		strings.HasPrefix(base, manifestPrefix) || strings.HasPrefix(base, "marker."))
 }
 
 func (f *fence) file(name string, inner vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fencedFile{File: inner, fence: f, name: name}, nil
+	out := &fencedFile{File: inner, fence: f, name: name}
+	if base := f.PathBase(name); f.PathDir(name) == f.dir && strings.HasPrefix(base, manifestPrefix) {
+		out.manifest = &manifest{name: base}
+	}
+	return out, nil
 }
 
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, err error) {
@@ -152,11 +164,15 @@ func (f *fence) Unwrap() vfs.FS { return f.FS }
 
 type fencedFile struct {
 	vfs.File
-	fence *fence
-	name  string
+	fence    *fence
+	name     string
+	manifest *manifest // what was written so far, when the file is one
 }
 
 func (f *fencedFile) Write(p []byte) (n int, err error) {
+	if f.manifest != nil { // before the write: the file may keep the buffer; should it fail, the engine is done
+		f.manifest.add(p)
+	}
 	err = f.fence.do(f.name, func() (err error) {
 		if n, err = f.File.Write(p); err == nil && n < len(p) {
 			err = io.ErrShortWrite
@@ -175,7 +191,13 @@ func (f *fencedFile) Preallocate(off, length int64) error {
 	return f.fence.do(f.name, func() error { return f.File.Preallocate(off, length) })
 }
 
-func (f *fencedFile) Sync() error { return f.fence.do(f.name, f.File.Sync) }
+func (f *fencedFile) Sync() error {
+	err := f.fence.do(f.name, f.File.Sync)
+	if err == nil && f.manifest != nil {
+		f.fence.manifests.synced(*f.manifest)
+	}
+	return err
+}
 
 func (f *fencedFile) SyncData() error { return f.fence.do(f.name, f.File.SyncData) }
 

@@ -29,7 +29,6 @@ var (
 	keyEpoch  = []byte{spaceMeta, 'e'} // text
 	keyCommit = []byte{spaceMeta, 'c'} // uvarint: how many synced commits there were
 	keySalt   = []byte{spaceMeta, 's'} // 16 bytes: makes hashes of ids unguessable
-	keyCopy   = []byte{spaceMeta, 'b'} // stands in a backup: this is a copy, take a new epoch
 )
 
 // hashLen is how much of an id's hash stands in a key. Five bytes make one

@@ -17,7 +17,6 @@ type meta struct {
 	epoch  parley.Epoch
 	commit uint64
 	salt   salt
-	copied bool // opened for the first time after a restore
 }
 
 func readMeta(db pebble.Reader) (m meta, err error) {
@@ -51,7 +50,6 @@ func readMeta(db pebble.Reader) (m meta, err error) {
 		m.salt = salt(b)
 		return nil
 	})
-	get(keyCopy, func([]byte) error { m.copied = true; return nil })
 	return m, err
 }
 
@@ -80,9 +78,7 @@ func (s *Store) settleLife(eng *engine, m markValue, marked bool) (commit uint64
 	case db.format == 0 && !marked:
 		// a new store
 	case !marked:
-		s.o.Logger.Warn("store: the high-water mark is missing; devices will resync", "commit", db.commit)
-	case db.copied:
-		s.o.Logger.Info("store: opened from a backup; devices will resync", "commit", db.commit)
+		s.o.Logger.Warn("store: no high-water mark, as in a restored backup; devices will resync", "commit", db.commit)
 	case db.epoch != m.epoch:
 		s.o.Logger.Warn("store: the high-water mark is of another life of this store; devices will resync", "commit", db.commit)
 	case db.commit < m.commit:
@@ -99,8 +95,7 @@ func (s *Store) settleLife(eng *engine, m markValue, marked bool) (commit uint64
 		b.Set(keyFormat, uvarintValue(Format), nil),
 		b.Set(keySalt, s.salt[:], nil),
 		b.Set(keyEpoch, []byte(s.epoch), nil),
-		b.Set(keyCommit, uvarintValue(commit), nil),
-		b.Delete(keyCopy, nil))
+		b.Set(keyCommit, uvarintValue(commit), nil))
 	if err != nil {
 		return 0, err
 	}
@@ -147,7 +142,7 @@ type reopening struct {
 
 const (
 	reviveEvery  = 500 * time.Millisecond
-	maxAbandoned = 64
+	maxAbandoned = 16 // each may hold a few memtables until the process ends
 )
 
 // abandon gives up the engine: its last batch has an unknown outcome, and
@@ -186,7 +181,7 @@ func (c *committer) revive() {
 // reopen is run by a goroutine of the committer's and ends with its answer.
 func (s *Store) reopen(old *engine, answer chan<- reopening) {
 	old.fence.shut()
-	eng, err := openEngine(s.o, s.o.FS.PathJoin(s.o.Dir, engineDir))
+	eng, err := s.openEngine(s.manifests.last())
 	if err != nil {
 		answer <- reopening{err: err}
 		return
@@ -248,9 +243,16 @@ func (c *committer) stop() {
 		}
 	}
 	c.retry.Stop()
-	if c.reopened != nil {
-		if re := <-c.reopened; re.err == nil {
+	if c.reopened == nil {
+		return
+	}
+	c.tick.Reset(c.s.o.CommitTimeout)
+	select {
+	case re := <-c.reopened:
+		if re.err == nil {
 			c.adopt(re)
 		}
+	case <-c.tick.C: // an engine that opens after this is never used; the lock of the directory stays
+		c.lost = true
 	}
 }

@@ -14,9 +14,14 @@ import (
 )
 
 // The high-water mark is a small synced file beside the database: the epoch,
-// and the number of a commit that is durable. A torn or flipped log can make
-// Pebble open with a shorter history and not a word; then the database stands
-// behind its mark, and the store takes a new epoch.
+// the number of a commit that is durable, and how far the database's manifest
+// was written, with a checksum.
+//
+// A torn or flipped log can make Pebble open with a shorter history and not a
+// word; then the database stands behind its mark, and the store takes a new
+// epoch. A flipped manifest can make it forget tables in the middle of the
+// history; then the manifest is not what the mark says, and the store is
+// refused.
 //
 // The file has two slots, written in turn and in place, so that one is always
 // whole and moving the mark costs no directory update.
@@ -24,13 +29,14 @@ const (
 	markFile   = "mark"
 	markSlot   = 4096
 	markMagic  = "parley mark 1\n\x00\x00"
-	markFields = 16 + 8 + 8 + 1 + parley.MaxID // magic, turn, commit, epoch
+	markFields = 16 + 8 + 8 + 1 + parley.MaxID + 1 + maxManifestName + 8 + 4 // magic, turn, commit, epoch, manifest
 )
 
 type markValue struct {
-	turn   uint64
-	commit uint64
-	epoch  parley.Epoch
+	turn     uint64
+	commit   uint64
+	epoch    parley.Epoch
+	manifest manifest
 }
 
 func (m markValue) encode() []byte {
@@ -39,7 +45,11 @@ func (m markValue) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.turn)
 	b = binary.LittleEndian.AppendUint64(b, m.commit)
 	b = append(append(b, byte(len(m.epoch))), m.epoch...)
-	b = b[:markFields]
+	b = b[:33+parley.MaxID]
+	b = append(append(b, byte(len(m.manifest.name))), m.manifest.name...)
+	b = b[:34+parley.MaxID+maxManifestName]
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.manifest.size))
+	b = binary.LittleEndian.AppendUint32(b, m.manifest.sum)
 	return binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
@@ -54,6 +64,14 @@ func decodeMark(b []byte) (m markValue, ok bool) {
 		return m, false
 	}
 	m.epoch = parley.Epoch(b[33 : 33+n])
+	b = b[33+parley.MaxID:]
+	if n = int(b[0]); n > maxManifestName {
+		return m, false
+	}
+	m.manifest.name = string(b[1 : 1+n])
+	b = b[1+maxManifestName:]
+	m.manifest.size = int64(binary.LittleEndian.Uint64(b))
+	m.manifest.sum = binary.LittleEndian.Uint32(b[8:])
 	return m, true
 }
 
@@ -81,23 +99,26 @@ func readMark(fs vfs.FS, dir string) (m markValue, ok bool, err error) {
 
 // mark moves the high-water mark behind the commits.
 type mark struct {
-	o       *Options
-	file    vfs.File
-	value   markValue     // owned by the mover, and by close after it
-	durable atomic.Uint64 // the greatest commit number known to be durable
-	wake    chan struct{}
-	quit    chan struct{}
-	done    chan struct{}
+	o         *Options
+	manifests *manifests
+	file      vfs.File
+	value     markValue     // owned by the mover, and by close after it
+	failing   bool          // likewise: the last write failed, and it was said
+	durable   atomic.Uint64 // the greatest commit number known to be durable
+	wake      chan struct{}
+	quit      chan struct{}
+	done      chan struct{}
 }
 
 // newMark writes v as a fresh mark file and starts the mover.
-func newMark(o *Options, v markValue) (*mark, error) {
+func newMark(o *Options, v markValue, manifests *manifests) (*mark, error) {
 	fs := o.FS
+	v.manifest = manifests.last()
 	f, err := fs.Create(fs.PathJoin(o.Dir, markFile+".new"), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
-	m := &mark{o: o, value: v, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	m := &mark{o: o, manifests: manifests, value: v, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	m.durable.Store(v.commit)
 	whole := make([]byte, 2*markSlot)
 	copy(whole, v.encode())
@@ -143,10 +164,14 @@ func (m *mark) move() {
 		case <-m.quit:
 			return
 		}
-		if err := m.write(); err != nil {
-			m.o.Logger.Error("store: cannot write the high-water mark", "err", err)
+		err := m.write()
+		if err != nil {
+			if !m.failing {
+				m.o.Logger.Error("store: cannot write the high-water mark, trying again", "err", err)
+			}
 			m.reached(m.durable.Load())
 		}
+		m.failing = err != nil
 		pause.Reset(m.o.MarkEvery)
 		select {
 		case <-pause.C:
@@ -157,13 +182,12 @@ func (m *mark) move() {
 }
 
 func (m *mark) write() error {
-	n := m.durable.Load()
-	if n == m.value.commit {
+	v := m.value
+	v.commit, v.manifest = m.durable.Load(), m.manifests.last()
+	if v == m.value {
 		return nil
 	}
-	v := m.value
 	v.turn++
-	v.commit = n
 	if _, err := m.file.WriteAt(v.encode(), int64(v.turn%2)*markSlot); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 // Store is the embedded engine. Open makes one.
 type Store struct {
 	// static after Open
-	o     *Options
+	shared
 	epoch parley.Epoch
 	salt  salt
 	guard *guard
@@ -53,12 +53,13 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	fs := opts.FS
-	if err := fs.MkdirAll(opts.Dir, 0o700); err != nil {
+	if err := makeDir(fs, opts.Dir); err != nil {
 		return nil, fmt.Errorf("pebblestore: make the data directory: %w", err)
 	}
+	opts.fitDisk()
 	lock, err := fs.Lock(fs.PathJoin(opts.Dir, lockFile))
 	if err != nil {
-		return nil, fmt.Errorf("another parley serves this directory: %s: %w", opts.Dir, err)
+		return nil, lockErr(opts.Dir, err)
 	}
 	s, err := openLocked(opts)
 	if err != nil {
@@ -73,27 +74,38 @@ func openLocked(o *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pebblestore: read the high-water mark: %w", err)
 	}
-	eng, err := openEngine(o, o.FS.PathJoin(o.Dir, engineDir))
+	s := &Store{shared: shared{o: o, cache: pebble.NewCache(o.CacheBytes)}, guard: newGuard(o),
+		quit: make(chan struct{}), committed: make(chan struct{})}
+	s.queue.wake = make(chan struct{}, 1)
+	eng, err := s.openEngine(m.manifest)
 	if err != nil {
+		s.cache.Unref()
 		return nil, openErr(err)
 	}
-	s := &Store{o: o, guard: newGuard(o), quit: make(chan struct{}), committed: make(chan struct{})}
-	s.queue.wake = make(chan struct{}, 1)
 	commit, err := s.settleLife(eng, m, marked)
 	if err == nil {
 		err = syncDir(o.FS, o.Dir)
 	}
 	if err == nil {
-		s.mark, err = newMark(o, markValue{commit: commit, epoch: s.epoch})
+		s.mark, err = newMark(o, markValue{commit: commit, epoch: s.epoch, turn: m.turn}, &s.manifests)
 	}
 	if err != nil {
-		return nil, errors.Join(err, eng.close())
+		err = errors.Join(err, eng.close())
+		s.cache.Unref()
+		return nil, err
 	}
 	s.start(eng, commit)
 	return s, nil
 }
 
+func lockErr(dir string, err error) error {
+	return fmt.Errorf("cannot lock the data directory %s, another parley may be serving it: %w", dir, err)
+}
+
 func openErr(err error) error {
+	if errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
 	if pebble.IsCorruptionError(err) {
 		return corrupt("open", err)
 	}
@@ -163,7 +175,13 @@ func (s *Store) read(ctx context.Context, do func(*view) error) error {
 		s.mu.RLock()
 		exchanged := s.now.eng != v.eng
 		s.mu.RUnlock()
-		if !exchanged {
+		if exchanged {
+			continue
+		}
+		select {
+		case <-v.eng.fence.broken: // what is wrong may be the engine, not the data
+			return fmt.Errorf("%w: %v", store.ErrUnavailable, err)
+		default:
 			return err
 		}
 	}
@@ -206,13 +224,40 @@ func (s *Store) shutDown() error {
 	c := s.end
 	s.now.release()
 	c.view.release()
+	if c.hung || c.lost {
+		// Something may still write: what it writes was never acknowledged,
+		// but nobody else may open the directory before this process ends.
+		return errors.Join(fmt.Errorf("%w: closed while the disk did not answer", store.ErrUnavailable), s.mark.close())
+	}
 	var err error
-	if c.eng != nil && !c.hung {
+	if c.eng != nil {
 		err = c.eng.close()
+		s.cache.Unref()
 	} else {
-		err = fmt.Errorf("%w: closed while the disk did not answer", store.ErrUnavailable)
+		c.broken.fence.shut()
+		err = fmt.Errorf("%w: closed after the disk failed", store.ErrUnavailable)
 	}
 	return errors.Join(err, s.mark.close(), s.lock.Close())
+}
+
+// makeDir makes dir and what leads to it, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	var made []string // what was not there, deepest first
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
+			break
+		}
+		made = append(made, d)
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range made {
+		if err := syncDir(fs, fs.PathDir(d)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }

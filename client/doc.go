@@ -1,0 +1,22 @@
+// Package client is the Go SDK of Parley: sign in, send, read, and follow
+// conversations live.
+//
+// Three promises shape it.
+//
+//   - A message is sent exactly once. Its id is made when it is composed, a
+//     [Queue] keeps both on disk before the first try, and every retry carries
+//     the same id: after a lost answer, a crash or a restart.
+//   - Reading never skips and never repeats. [Client.Subscribe] and
+//     [Client.Follow] go on across reconnects; what is pushed is only a hint,
+//     and a gap is read before anything after it is told.
+//   - Persist, then tell. A [Store] keeps entries and cursor before the
+//     application sees them.
+//
+// Every error that comes from the server is a [parley.Error] with a code, and
+// its code says whether to try again ([parley.Code.Retry]). [Client.Flush],
+// [Client.Subscribe] and their kin do so by themselves, with full jitter; the
+// other methods make one try.
+//
+// The shapes of answers are those of package wire. All methods are safe for
+// concurrent use.
+package client

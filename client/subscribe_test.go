@@ -1,0 +1,176 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/wire"
+)
+
+// listen subscribes and collects "conversation number" of what is told, until
+// the bubble's world is quiet. stop ends it.
+func listen(c *Client, s Subscription) (told func() map[parley.ConversationID][]parley.Seq, stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	seqs := map[parley.ConversationID][]parley.Seq{}
+	ended := make(chan error, 1)
+	go func() {
+		var last error
+		for n, err := range c.Subscribe(ctx, s) {
+			last = err
+			for _, e := range n.Entries {
+				seqs[e.Conversation] = append(seqs[e.Conversation], e.Seq)
+			}
+		}
+		ended <- last
+	}()
+	synctest.Wait()
+	return func() map[parley.ConversationID][]parley.Seq { synctest.Wait(); return seqs },
+		func() error { cancel(); return <-ended }
+}
+
+// TestBacklog kills: history told that nobody asked for, and a new
+// conversation whose first messages are taken for history.
+func TestBacklog(t *testing.T) {
+	for _, unasked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.unasked = unasked
+			w.say("c1", 10)
+			w.say("c2", 1)
+			w.settle()
+			place := &Place{}
+			told, stop := listen(w.client(), Subscription{Store: place, Backlog: 2})
+			w.say("c1", 1)
+			w.say("c3", 3)
+			w.deliver("deliver")
+			got := told()
+			if !slices.Equal(got["c1"], []parley.Seq{9, 10, 11}) || !slices.Equal(got["c2"], []parley.Seq{1}) || !slices.Equal(got["c3"], []parley.Seq{1, 2, 3}) {
+				t.Errorf("unasked %v: told %v", unasked, got)
+			}
+			w.settle()
+			w.deliver("deliver")
+			told()
+			if err := stop(); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			// What was told goes on from its place, kept as JSON, and what is new
+			// meanwhile is no backlog.
+			kept, err := json.Marshal(place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := new(Place)
+			if err := json.Unmarshal(kept, again); err != nil {
+				t.Fatal(err)
+			}
+			w.say("c1", 4)
+			w.say("c4", 5)
+			w.settle()
+			told, stop = listen(w.client(), Subscription{Store: again, Backlog: 2})
+			got = told()
+			if !slices.Equal(got["c1"], []parley.Seq{12, 13, 14, 15}) || !slices.Equal(got["c4"], []parley.Seq{1, 2, 3, 4, 5}) || len(got["c2"]) > 0 {
+				t.Errorf("unasked %v: told %v after a restart", unasked, got)
+			}
+			if err := stop(); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestOnly kills: a subscription of one conversation that tells of another,
+// or whose cursor stands still because of it.
+func TestOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		place := &Place{}
+		told, stop := listen(w.client(), Subscription{Store: place, Backlog: All, Only: "c1"})
+		w.say("c2", 2)
+		w.say("c1", 2)
+		w.settle()
+		w.deliver("deliver")
+		if got := told(); !slices.Equal(got["c1"], []parley.Seq{1, 2}) || len(got) != 1 {
+			t.Errorf("told %v", got)
+		}
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if place.Inbox != "e0.2" || len(place.Heads) != 1 {
+			t.Errorf("kept %+v", place)
+		}
+	})
+}
+
+// TestGoaway kills: a client that comes back before the time it was told.
+func TestGoaway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		told, stop := listen(w.client(), Subscription{Store: &Place{}})
+		told()
+		began := time.Now()
+		w.cut(wire.AppendGoaway(nil, 20*time.Second))
+		for {
+			synctest.Wait()
+			w.mu.Lock()
+			back := len(w.sessions) > 0
+			w.mu.Unlock()
+			if back {
+				break
+			}
+			after(time.Millisecond)
+		}
+		if away := time.Since(began); away < 20*time.Second || away > 22*time.Second {
+			t.Errorf("it came back after %v", away)
+		}
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestEarlyStop kills: a connection or a goroutine that outlives the loop (the
+// bubble does not end then).
+func TestEarlyStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.say("c1", 3)
+		w.settle()
+		for range w.client().FollowAll(t.Context(), nil) {
+			break
+		}
+		for _, err := range w.client().Subscribe(t.Context(), Subscription{Store: &Place{}}) {
+			if err != nil {
+				t.Error(err)
+			}
+			break
+		}
+	})
+}
+
+// brokenStore fails for good.
+type brokenStore struct{ Place }
+
+var errBroken = errors.New("the database is gone")
+
+func (*brokenStore) Keep(context.Context, *News) error { return errBroken }
+
+// TestStoreFails kills: a subscription that tells what could not be kept, or
+// that reconnects for ever because of it.
+func TestStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.say("c1", 1)
+		w.settle()
+		for n, err := range w.client().Subscribe(t.Context(), Subscription{Store: &brokenStore{}, Backlog: All}) {
+			if !errors.Is(err, errBroken) || len(n.Entries)+len(n.Rows) > 0 {
+				t.Errorf("told %v, %v", n, err)
+			}
+		}
+	})
+}

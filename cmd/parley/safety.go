@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"github.com/parley-im/parley/internal/store/pebblestore"
+)
+
+// dataFlag adds --data, and returns how to learn where the data is.
+func dataFlag(cmd *cobra.Command, e env) func() (string, error) {
+	dir := cmd.Flags().String("data", "", "directory of the store (default: the platform's data directory)")
+	return func() (string, error) {
+		if *dir != "" {
+			return *dir, nil
+		}
+		return dataDir(e)
+	}
+}
+
+func newBackup(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "backup DIR",
+		Short: "Copy the store, with the server running or stopped",
+		Long: `Copy the store as it stands at one moment into DIR, which must not exist.
+
+The server may run: it makes the copy itself, and goes on serving. On the same
+file system the copy shares files with the store, so take it to another disk.`,
+		Example: "  parley backup /backups/today\n  parley backup /backups/today --data ./data",
+		Args:    takes(cobra.ExactArgs(1)),
+	}
+	data := dataFlag(cmd, e)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		dir, err := data()
+		if err != nil {
+			return err
+		}
+		to, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		err = tell(cmd.Context(), dir, order{Backup: to})
+		if errors.Is(err, errNoServer) {
+			err = withStore(dir, func(s *pebblestore.Store) error { return s.Checkpoint(cmd.Context(), to) })
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "Copied to %s. Check it with: parley doctor --data %s\n", to, to)
+		return err
+	}
+	return cmd
+}
+
+func newRestore(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "restore DIR",
+		Short: "Make a store of a backup",
+		Long: `Make a store of the backup in DIR, in a data directory that holds none.
+
+The store begins another life with it: every device notices and starts over, so
+that nobody waits for messages that the backup does not have.`,
+		Example: "  parley restore /backups/today --data ./data",
+		Args:    takes(cobra.ExactArgs(1)),
+	}
+	data := dataFlag(cmd, e)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		dir, err := data()
+		if err != nil {
+			return err
+		}
+		if dir, err = filepath.Abs(dir); err != nil {
+			return err
+		}
+		from, err := filepath.Abs(args[0])
+		if err != nil {
+			return err
+		}
+		if err := pebblestore.Restore(vfs.Default, from, dir); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "Restored into %s. Start it with: parley serve --data %s\n", dir, dir)
+		return err
+	}
+	return cmd
+}
+
+func newDoctor(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check a store against itself",
+		Long: `Check a store against itself: that numbers have no gaps and counts are right,
+that every id leads to its entry, that no inbox is ahead of its conversation.
+The server must be stopped; a backup can be checked at any time.`,
+		Example: "  parley doctor\n  parley doctor --data /backups/today",
+		Args:    takes(cobra.NoArgs),
+	}
+	data := dataFlag(cmd, e)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		dir, err := data()
+		if err != nil {
+			return err
+		}
+		return withStore(dir, func(s *pebblestore.Store) error { return examine(cmd.Context(), e, s) })
+	}
+	return cmd
+}
+
+// examine reports what is wrong with a store; that something is, is an error.
+func examine(ctx context.Context, e env, s *pebblestore.Store) error {
+	const shown = 20
+	problems := 0
+	v, err := s.Verify(ctx, func(problem string) {
+		if problems++; problems <= shown {
+			fmt.Fprintf(e.stdout, "  %s\n", problem)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "Looked at %d conversations with %d entries, %d inboxes with %d rows, and %d records of accounts.\n",
+		v.Conversations, v.Entries, v.Users, v.Rows, v.Records)
+	if v.Problems > 0 {
+		return fmt.Errorf("the store has %d problems; stop using it and restore a backup, or ask for help with what stands above", v.Problems)
+	}
+	_, err = fmt.Fprintln(e.stdout, "The store is well.")
+	return err
+}
+
+// withStore opens the store in dir, which must be there, for do.
+func withStore(dir string, do func(*pebblestore.Store) error) error {
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("there is no store in %s; say where it is with --data", dir)
+	}
+	s, err := pebblestore.Open(pebblestore.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(s), s.Close())
+}

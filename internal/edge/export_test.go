@@ -1,0 +1,17 @@
+package edge
+
+// Bounds that tests reach.
+const (
+	MaxRequests = maxRequests
+	LimiterKept = limiterKept
+)
+
+// Kept returns how many users l knows.
+func (l *Limiter) Kept() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.users)
+}
+
+// CanonicalOrigin is canonicalOrigin.
+func CanonicalOrigin(s string) string { return canonicalOrigin(s) }

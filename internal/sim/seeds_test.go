@@ -1,0 +1,6 @@
+//go:build !race
+
+package sim
+
+// defaultSeeds is T1's figure.
+const defaultSeeds = 500
