@@ -65,10 +65,8 @@ func login(ctx context.Context, e env, url string, reg client.Registration, regi
 	if err != nil {
 		return err
 	}
-	if reg.Password = e.getenv("PARLEY_PASSWORD"); reg.Password == "" {
-		if reg.Password, err = e.password("Password of @" + reg.Handle + ": "); err != nil {
-			return err
-		}
+	if reg.Password, err = password(e, reg.Handle, register); err != nil {
+		return err
 	}
 	if reg.Device == "" {
 		reg.Device = machine()
@@ -94,6 +92,22 @@ func login(ctx context.Context, e env, url string, reg client.Registration, regi
 	}
 	_, err = fmt.Fprintf(e.stdout, "Signed in to %s as @%s.\n", cred.URL, cred.User.Handle)
 	return err
+}
+
+// password returns PARLEY_PASSWORD, or what a person types; a new one twice.
+func password(e env, handle string, fresh bool) (string, error) {
+	if p := e.getenv("PARLEY_PASSWORD"); p != "" {
+		return p, nil
+	}
+	p, err := e.password("Password of @" + handle + ": ")
+	if err != nil || !fresh {
+		return p, err
+	}
+	again, err := e.password("The same again: ")
+	if err == nil && again != p {
+		err = errors.New("the two passwords differ; try again")
+	}
+	return p, err
 }
 
 // machine is a name for this device.
