@@ -4,7 +4,7 @@ GO          ?= go
 BIN         := $(CURDIR)/bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test check generated unit sim crash generate bench power-test clean
+.PHONY: build test tools check generated unit crash power generate clean
 
 build:
 	$(GO) build -o $(BIN)/parley ./cmd/parley
@@ -14,7 +14,6 @@ test: tools check generated unit crash
 
 # The one thing make test needs beside Go and make; it is fetched and built by
 # Go itself, at a pinned version.
-.PHONY: tools
 tools:
 	@$(GO) version >/dev/null 2>&1 || { echo "make test needs Go 1.26 or newer: https://go.dev/dl"; exit 1; }
 	@test -x $(BIN)/staticcheck && $(BIN)/staticcheck -version | grep -q 0.8.2 || GOBIN=$(BIN) $(GO) install $(STATICCHECK)
@@ -26,10 +25,9 @@ check:
 	@unformatted="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
 	  test -z "$$unformatted" || { echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; }
 
-# Generated files must be what their generators write now.
+# Generated files must be what their generators write now; make generate mends.
 generated:
-	$(GO) generate ./wire
-	@git diff --exit-code -- web/src/wire || { echo "generated files were stale: commit what make generate wrote"; exit 1; }
+	$(GO) test -count=1 -run TestFilesAreFresh ./wire/gen
 
 generate:
 	$(GO) generate ./...

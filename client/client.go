@@ -24,7 +24,8 @@ import (
 // entries is well below it.
 const maxAnswer = 16 << 20
 
-// tryTimeout is how long one request may take before its outcome is unknown.
+// tryTimeout is how long one request may take before its outcome is unknown,
+// unless the caller's context says otherwise.
 const tryTimeout = 15 * time.Second
 
 // Credentials are what a signed-in device holds. Token is a secret.
@@ -133,6 +134,11 @@ func isLoopback(host string) bool {
 // returns the status of a good answer.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) (int, error) {
 	op := "client." + strings.ToLower(method)
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, tryTimeout)
+		defer cancel()
+	}
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)

@@ -228,11 +228,13 @@ func (c *Client) Mark(ctx context.Context, conv parley.ConversationID, delivered
 // news up to wait, at most [wire.MaxPollSeconds]. It is for programs that
 // cannot hold a connection; others use Subscribe.
 func (c *Client) Sync(ctx context.Context, cursor string, wait time.Duration) (wire.Sync, error) {
-	seconds := min(int(wait/time.Second), wire.MaxPollSeconds)
-	q := url.Values{"timeout": {strconv.Itoa(max(0, seconds))}}
+	seconds := max(0, min(int(wait/time.Second), wire.MaxPollSeconds))
+	q := url.Values{"timeout": {strconv.Itoa(seconds)}}
 	if cursor != "" {
 		q.Set("cursor", cursor)
 	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+tryTimeout)
+	defer cancel()
 	return get[wire.Sync](ctx, c, "/v1/sync?"+q.Encode())
 }
 

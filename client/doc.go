@@ -15,7 +15,7 @@
 // Every error that comes from the server is a [parley.Error] with a code, and
 // its code says whether to try again ([parley.Code.Retry]). [Client.Flush],
 // [Client.Subscribe] and their kin do so by themselves, with full jitter; the
-// other methods make one try.
+// other methods make one try, of 15 s if their context has no deadline.
 //
 // The shapes of answers are those of package wire. All methods are safe for
 // concurrent use.

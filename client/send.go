@@ -168,9 +168,8 @@ func (s *sender) lane(ctx context.Context, user parley.UserID, conv parley.Conve
 		r := report{outcome: &Outcome{Post: p, Ack: ack, Err: err}}
 		if parley.CodeOf(err) == parley.Unauthorized {
 			r = report{err: err, fatal: true} // not the message's fault: it stays
-		} else if broken := s.queue.settled(&p, err); broken != nil {
-			s.say(ctx, r) // it did happen
-			r = report{err: broken, fatal: true}
+		} else {
+			s.queue.settled(&p, err)
 		}
 		s.say(ctx, r)
 		if r.fatal {
@@ -274,13 +273,14 @@ func firstOf(lane []*item, user parley.UserID) *item {
 	return nil
 }
 
-// settled notes what became of p: acknowledged, or given up. That it was
-// acknowledged need not be durable: sent again under its id, it is the same
-// message.
-func (q *Queue) settled(p *parley.Post, err error) error {
+// settled notes what became of p: acknowledged, or given up. That it is noted
+// need not last, and may fail when the disk is full: a message sent again under
+// its id is the same message, and gets the same answer.
+func (q *Queue) settled(p *parley.Post, err error) {
 	k := keyOf(p)
 	if err == nil {
-		return q.settle(record{Done: &k}, false)
+		_ = q.settle(record{Done: &k}, false)
+		return
 	}
-	return q.settle(record{Fail: &failed{key: k, Code: parley.CodeOf(err), Detail: sentence(err)}}, true)
+	_ = q.settle(record{Fail: &failed{key: k, Code: parley.CodeOf(err), Detail: sentence(err)}}, true)
 }

@@ -251,6 +251,11 @@ func writerLife(w *world, disk *memDisk, client *Client, script []step) error {
 	w.mu.Unlock()
 	after(3 * maxWait)
 	synctest.Wait()
+	select {
+	case err := <-d.ended:
+		return fmt.Errorf("sending ended: %w", err)
+	default:
+	}
 	w.arriveLate()
 	left := d.queue.Len()
 	if err := d.leave(); err != nil {

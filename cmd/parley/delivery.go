@@ -260,7 +260,8 @@ func (d *delivery) retry(err error, _ time.Duration) {
 		d.silence.Reset(d.send.wait)
 	}
 	if d.bar {
-		fmt.Fprintf(d.e.stderr, "%sStill trying: %s", clearLine, sentence(err))
+		// Short: a line that wraps could not be taken back.
+		fmt.Fprintf(d.e.stderr, "%sNo answer yet (%s); it is kept and tried again.", clearLine, parley.CodeOf(err))
 		d.dirty = true
 	}
 }

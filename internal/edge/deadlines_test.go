@@ -111,6 +111,11 @@ func TestDeadlines(t *testing.T) {
 		}
 		between(t, "closed", began, 10*time.Second)
 	})
+}
+
+// TestEnds kills a connection that stays when its client is gone or does not
+// do its part in the closing.
+func TestEnds(t *testing.T) {
 	inBubble(t, "silence", func(t *testing.T) {
 		s, session := online(t, startFake(t, true))
 		began := time.Now()
@@ -176,8 +181,9 @@ func TestAlive(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := startFake(t, true)
-		_, session := online(t, f)
+		slow, session := online(t, f)
 		_, healthy := online(t, f)
+		slow.idle(20 * time.Second) // past any deadline of the handshake
 		began := time.Now()
 		frames := [][]byte{make([]byte, 40<<10), make([]byte, 40<<10)}
 		if err := session.conn.WriteFrames(frames); err == nil {
@@ -435,5 +441,26 @@ func TestOpening(t *testing.T) {
 		if got := refused(); got != "101 false" {
 			t.Errorf("after the others' time: %s", got)
 		}
+	})
+}
+
+// TestPlain kills connections that say nothing and take every descriptor, and
+// a WebSocket that counts as one of them.
+func TestPlain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startFake(t, true, func(_ *fake, c *edge.Config) { c.MaxPlain = 2 })
+		for range 3 {
+			online(t, f)
+		}
+		poll := newSocket(t, f.dial())
+		poll.request("GET", "/v1/sync?cursor=e.7", "")
+		silent := newSocket(t, f.dial())
+		synctest.Wait()
+		if _, err := f.dial().Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("one too many: %v", err)
+		}
+		_ = silent.nc.Close()
+		synctest.Wait()
+		online(t, f)
 	})
 }

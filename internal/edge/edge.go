@@ -48,6 +48,7 @@ type Config struct {
 	Jitter func(time.Duration) time.Duration
 
 	MaxConnections    int  // WebSockets; 18,000
+	MaxPlain          int  // connections that are no WebSocket; 16,000. One more is closed unheard
 	MaxOpening        int  // of them without a good hello; 4,096
 	UpgradesPerSecond int  // 4,000
 	NoPolling         bool // a goroutine per WebSocket also where polling is possible
@@ -101,6 +102,7 @@ func New(cfg Config) (*Edge, error) {
 		cfg.Jitter = rand.N[time.Duration]
 	}
 	cfg.MaxConnections = orDefault(cfg.MaxConnections, 18_000)
+	cfg.MaxPlain = orDefault(cfg.MaxPlain, 16_000)
 	cfg.MaxOpening = orDefault(cfg.MaxOpening, 4096)
 	cfg.UpgradesPerSecond = orDefault(cfg.UpgradesPerSecond, 4000)
 	e := &Edge{cfg: cfg, metrics: newMetrics(cfg.Registry), origins: make(map[string]bool)}
@@ -164,7 +166,7 @@ func (e *Edge) serveOn(l net.Listener, h http.Handler, count func(net.Conn, http
 func (e *Edge) countPlain(nc net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if e.plain.Add(1) > maxPlain {
+		if e.plain.Add(1) > int64(e.cfg.MaxPlain) {
 			_ = nc.Close() // and StateClosed follows
 		}
 	case http.StateHijacked, http.StateClosed:

@@ -24,7 +24,6 @@ import (
 const (
 	maxRequests = 2048   // under way, long polls aside
 	maxPolls    = 12_000 // long polls that wait
-	maxPlain    = 16_000 // connections that are no WebSocket; one more is closed unheard
 )
 
 // call is one request to a route, checked as far as its route says.
@@ -214,10 +213,6 @@ func (c *call) readBody(w http.ResponseWriter, rt *route) error {
 		}
 		return parley.E(parley.BadRequest, op, "the body of the request ended early; send it again")
 	}
-	// From here on a read only notices that the client went away: a deadline
-	// would be taken for that. (After an error it stays: net/http still reads
-	// what is left of the body.)
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if rt.in == nil {
 		return nil
 	}

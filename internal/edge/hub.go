@@ -90,9 +90,9 @@ func (h *hub) admit() error {
 	return nil
 }
 
-// serve takes over c, which is not older than its upgrade; early is what was
-// read past the request. When old is set, c only learns that it speaks an
-// older protocol.
+// serve takes over c, which was just upgraded; early is what was read past the
+// request. When old is set, c speaks another version of the protocol and only
+// learns that.
 func (h *hub) serve(c *conn, early []byte, old bool) {
 	h.opening.Add(1)
 	h.wheel.schedule(c, helloWithin)
@@ -106,11 +106,12 @@ func (h *hub) serve(c *conn, early []byte, old bool) {
 	h.metrics.connections.Set(float64(len(h.conns)))
 	// Under the lock: close waits for running only after it set closed.
 	h.running.Go(func() { h.drive(c, early) })
+	late := h.isDraining() // under the lock: if not, drain sees c
 	h.mu.Unlock()
 	switch {
 	case old:
 		c.Close(wire.CloseProtocolOld, "this server speaks "+wire.Protocol)
-	case h.isDraining():
+	case late:
 		h.sayGoaway(c, 0) // it was admitted just before
 	}
 }

@@ -23,7 +23,7 @@ const canary = "c4n4ry-0f-b0b"
 type world struct {
 	t           *testing.T
 	addr, admin string
-	token       string // alice's
+	token, bob  string // alice's and bob's
 	names       *strings.Replacer
 }
 
@@ -51,7 +51,7 @@ func people(t *testing.T) *world {
 	var alice, bob wire.SignedIn
 	w.must("", "POST", "/v1/accounts", `{"handle":"alice","password":"correct horse"}`, &alice)
 	w.must("", "POST", "/v1/accounts", `{"handle":"bob","password":"correct horse"}`, &bob)
-	w.token = alice.Token
+	w.token, w.bob = alice.Token, bob.Token
 	var direct, group, secret wire.Conversation
 	w.must(alice.Token, "POST", "/v1/conversations", `{"kind":"direct","members":["bob"]}`, &direct)
 	w.must(alice.Token, "POST", "/v1/conversations", `{"kind":"group","members":[]}`, &group)

@@ -203,109 +203,111 @@ func (s *tale) calm(converge, took time.Duration) {
 	s.add(Op{Op: OpCalm, Call: from})
 }
 
+// taleFaults are the ways to spoil the tale.
+var taleFaults = []struct {
+	name  string
+	check string // who must notice, and with which words
+	words string
+	spoil func(*tale)
+}{
+	{"an acked message is gone (ack before the write, no sync)", "C1", "is lost", func(s *tale) {
+		s.everybody(taleEntries(1, 2, 3, 4))
+	}},
+	{"another message stands at an acked number (stale head)", "C1", "where m4x stands", func(s *tale) {
+		log := taleEntries(1, 2, 3, 4, 5)
+		log[4].ID = "m4x"
+		s.append("b1", "m4x", 5).Sum = log[4].Sum
+		s.everybody(log)
+	}},
+	{"an acked message has another body", "C1", "another body", func(s *tale) {
+		log := taleEntries(1, 2, 3, 4, 5)
+		log[3].Sum = "tampered"
+		s.everybody(log)
+	}},
+	{"two acks of one id differ", "C1", "and again at 5", func(s *tale) { s.find(OpAppend, "a1", 1).Seq = 5 }},
+	{"a message nobody sent", "C1", "nobody sent it", func(s *tale) {
+		s.everybody(append(taleEntries(1, 2, 3, 4, 5), taleEntries(6)...))
+	}},
+	{"a refused message stands", "C1", "it was refused", func(s *tale) {
+		s.everybody(append(taleEntries(1, 2, 3, 4, 5), taleEntries(6)...))
+		s.append("a1", "m5", 0).Result = Fail
+	}},
+	{"an id stands twice (no dedupe, a window of two minutes, two batches)", "C2", "m4 stands twice", func(s *tale) {
+		log := append(taleEntries(1, 2, 3, 4, 5), taleEntries(5)...)
+		log[5].Seq = 6
+		s.everybody(log)
+	}},
+	{"an id stands twice on one device only", "C2", "for device a2", func(s *tale) {
+		s.f.Devices["a2"].Logs["g"][4].ID = "m3"
+	}},
+	{"a gap for everybody", "C3", "a gap before 4", func(s *tale) {
+		s.everybody(slices.Delete(taleEntries(1, 2, 3, 4, 5), 2, 3))
+	}},
+	{"two members have different orders", "C3", "others have m3", func(s *tale) {
+		log := taleEntries(1, 2, 3, 4, 5)
+		log[3], log[4] = log[4], log[3]
+		log[3].Seq, log[4].Seq = 4, 5
+		s.f.Fresh["bob"]["g"] = log
+	}},
+	{"a member's history ends early", "C3", "it lacks 5 to 5", func(s *tale) {
+		s.f.Fresh["bob"]["g"] = taleEntries(1, 2, 3, 4)
+	}},
+	{"a device lacks what its cursor says it has (cursor jumped)", "C4", "a gap between 3 and 5", func(s *tale) {
+		s.f.Devices["a2"].Logs["g"] = taleEntries(1, 2, 3, 5)
+	}},
+	{"a device never got the end", "C4", "lacks 4 to 5", func(s *tale) {
+		s.f.Devices["a2"].Logs["g"] = taleEntries(1, 2, 3)
+	}},
+	{"entries are skipped without a row that says so", "C4", "were skipped", func(s *tale) {
+		s.find(OpRecv, "a1", 3).Entries = taleEntries(5)
+	}},
+	{"entries come twice on one connection", "C4", "twice on one connection", func(s *tale) { s.recv("a1", 5) }},
+	{"a frame of entries has a hole", "C4", "with a gap", func(s *tale) {
+		s.find(OpRecv, "b1", 2).Entries = taleEntries(1, 2, 4, 5)
+	}},
+	{"a read marker goes back", "C4", "went back from 2 to 1", func(s *tale) { s.row("a2", 5, 1, 2) }},
+	{"a read shows less than was acked before it began (stale head)", "C5", "not linearizable", func(s *tale) {
+		s.read("b1", 2, 5, 3, 4) // 5 was acked long ago
+	}},
+	{"a read shows the head of yesterday", "C10", "put its head at 4", func(s *tale) { s.read("b1", 3, 4, 4) }},
+	{"acks out of order", "C5", "not linearizable", func(s *tale) {
+		// m4 was acked at 5 before m3, acked at 4, was even sent.
+		three, four := s.find(OpAppend, "a1", 2), s.find(OpAppend, "a1", 3)
+		three.Call, three.Return, four.Call, four.Return = four.Call, four.Return, three.Call, three.Return
+	}},
+	{"a sync begun after an ack does not show it", "C5", "knew only of 3", func(s *tale) {
+		s.find(OpRecv, "a2", 1).Entries = nil
+	}},
+	{"unread drifts", "C6", "2 unread in g", func(s *tale) { s.f.Rows["ann"]["g"] = Row{Head: 5, Read: 2, Unread: 2} }},
+	{"a row's head lags behind for good", "C6", "at 4, the log at 5", func(s *tale) { s.f.Rows["bob"]["g"] = Row{Head: 4, Read: 4} }},
+	{"a conversation is missing from a list", "C6", "is missing", func(s *tale) { delete(s.f.Rows["bob"], "g") }},
+	{"a marker that was set is lost", "C6", "the marker is at 3", func(s *tale) {
+		s.f.Rows["bob"]["g"] = Row{Head: 5, Read: 3, Unread: 2}
+	}},
+	{"an entry reaches somebody who was never a member", "C9", "not a member", func(s *tale) { s.recv("e1", 5) }},
+	{"an entry reaches a former member", "C9", "4 of g reached e1", func(s *tale) {
+		s.f.Members["g"]["eve"] = Span{Since: 1, Until: 3}
+		s.f.Fresh["eve"] = Logs{"g": taleEntries(1, 2, 3)}
+		s.recv("e1", 1, 2, 3, 4)
+	}},
+	{"a new member reads the time before", "C9", "3 of g reached", func(s *tale) {
+		s.f.Members["g"]["eve"] = Span{Since: 4}
+		s.f.Fresh["eve"] = Logs{"g": taleEntries(3, 4, 5)}
+	}},
+	{"the head went back over a restart (no sync)", "C10", "was seen at 6", func(s *tale) { s.row("b1", 6, 4, 2) }},
+	{"the epoch changed without a cause", "C10", "the epoch changed", func(s *tale) { s.sync("b1").Epoch = "E0" }},
+	{"delivered late in a calm (nudges removed)", "L1", "after its ack", func(s *tale) { s.calm(5*time.Second, 6*time.Second) }},
+	{"never delivered in a calm (nudges removed)", "L1", "never reached b1", func(s *tale) {
+		s.calm(5*time.Second, time.Millisecond)
+		last := s.find(OpRecv, "b1", 3)
+		last.Entries = nil
+	}},
+}
+
 // TestCheckerFails spoils the tale, one fault at a time. A check that stopped
 // looking dies here.
 func TestCheckerFails(t *testing.T) {
-	faults := []struct {
-		name  string
-		check string // who must notice, and with which words
-		words string
-		spoil func(*tale)
-	}{
-		{"an acked message is gone (ack before the write, no sync)", "C1", "is lost", func(s *tale) {
-			s.everybody(taleEntries(1, 2, 3, 4))
-		}},
-		{"another message stands at an acked number (stale head)", "C1", "where m4x stands", func(s *tale) {
-			log := taleEntries(1, 2, 3, 4, 5)
-			log[4].ID = "m4x"
-			s.append("b1", "m4x", 5).Sum = log[4].Sum
-			s.everybody(log)
-		}},
-		{"an acked message has another body", "C1", "another body", func(s *tale) {
-			log := taleEntries(1, 2, 3, 4, 5)
-			log[3].Sum = "tampered"
-			s.everybody(log)
-		}},
-		{"two acks of one id differ", "C1", "and again at 5", func(s *tale) { s.find(OpAppend, "a1", 1).Seq = 5 }},
-		{"a message nobody sent", "C1", "nobody sent it", func(s *tale) {
-			s.everybody(append(taleEntries(1, 2, 3, 4, 5), taleEntries(6)...))
-		}},
-		{"a refused message stands", "C1", "it was refused", func(s *tale) {
-			s.everybody(append(taleEntries(1, 2, 3, 4, 5), taleEntries(6)...))
-			s.append("a1", "m5", 0).Result = Fail
-		}},
-		{"an id stands twice (no dedupe, a window of two minutes, two batches)", "C2", "m4 stands twice", func(s *tale) {
-			log := append(taleEntries(1, 2, 3, 4, 5), taleEntries(5)...)
-			log[5].Seq = 6
-			s.everybody(log)
-		}},
-		{"an id stands twice on one device only", "C2", "for device a2", func(s *tale) {
-			s.f.Devices["a2"].Logs["g"][4].ID = "m3"
-		}},
-		{"a gap for everybody", "C3", "a gap before 4", func(s *tale) {
-			s.everybody(slices.Delete(taleEntries(1, 2, 3, 4, 5), 2, 3))
-		}},
-		{"two members have different orders", "C3", "others have m3", func(s *tale) {
-			log := taleEntries(1, 2, 3, 4, 5)
-			log[3], log[4] = log[4], log[3]
-			log[3].Seq, log[4].Seq = 4, 5
-			s.f.Fresh["bob"]["g"] = log
-		}},
-		{"a member's history ends early", "C3", "it lacks 5 to 5", func(s *tale) {
-			s.f.Fresh["bob"]["g"] = taleEntries(1, 2, 3, 4)
-		}},
-		{"a device lacks what its cursor says it has (cursor jumped)", "C4", "a gap between 3 and 5", func(s *tale) {
-			s.f.Devices["a2"].Logs["g"] = taleEntries(1, 2, 3, 5)
-		}},
-		{"a device never got the end", "C4", "lacks 4 to 5", func(s *tale) {
-			s.f.Devices["a2"].Logs["g"] = taleEntries(1, 2, 3)
-		}},
-		{"entries are skipped without a row that says so", "C4", "were skipped", func(s *tale) {
-			s.find(OpRecv, "a1", 3).Entries = taleEntries(5)
-		}},
-		{"entries come twice on one connection", "C4", "twice on one connection", func(s *tale) { s.recv("a1", 5) }},
-		{"a frame of entries has a hole", "C4", "with a gap", func(s *tale) {
-			s.find(OpRecv, "b1", 2).Entries = taleEntries(1, 2, 4, 5)
-		}},
-		{"a read marker goes back", "C4", "went back from 2 to 1", func(s *tale) { s.row("a2", 5, 1, 2) }},
-		{"a read shows less than was acked before it began (stale head)", "C5", "not linearizable", func(s *tale) {
-			s.read("b1", 2, 5, 3, 4) // 5 was acked long ago
-		}},
-		{"a read shows the head of yesterday", "C10", "put its head at 4", func(s *tale) { s.read("b1", 3, 4, 4) }},
-		{"acks out of order", "C5", "not linearizable", func(s *tale) {
-			// m4 was acked at 5 before m3, acked at 4, was even sent.
-			three, four := s.find(OpAppend, "a1", 2), s.find(OpAppend, "a1", 3)
-			three.Call, three.Return, four.Call, four.Return = four.Call, four.Return, three.Call, three.Return
-		}},
-		{"a sync begun after an ack does not show it", "C5", "knew only of 3", func(s *tale) {
-			s.find(OpRecv, "a2", 1).Entries = nil
-		}},
-		{"unread drifts", "C6", "2 unread in g", func(s *tale) { s.f.Rows["ann"]["g"] = Row{Head: 5, Read: 2, Unread: 2} }},
-		{"a row's head lags behind for good", "C6", "at 4, the log at 5", func(s *tale) { s.f.Rows["bob"]["g"] = Row{Head: 4, Read: 4} }},
-		{"a conversation is missing from a list", "C6", "is missing", func(s *tale) { delete(s.f.Rows["bob"], "g") }},
-		{"a marker that was set is lost", "C6", "the marker is at 3", func(s *tale) {
-			s.f.Rows["bob"]["g"] = Row{Head: 5, Read: 3, Unread: 2}
-		}},
-		{"an entry reaches somebody who was never a member", "C9", "not a member", func(s *tale) { s.recv("e1", 5) }},
-		{"an entry reaches a former member", "C9", "4 of g reached e1", func(s *tale) {
-			s.f.Members["g"]["eve"] = Span{Since: 1, Until: 3}
-			s.f.Fresh["eve"] = Logs{"g": taleEntries(1, 2, 3)}
-			s.recv("e1", 1, 2, 3, 4)
-		}},
-		{"a new member reads the time before", "C9", "3 of g reached", func(s *tale) {
-			s.f.Members["g"]["eve"] = Span{Since: 4}
-			s.f.Fresh["eve"] = Logs{"g": taleEntries(3, 4, 5)}
-		}},
-		{"the head went back over a restart (no sync)", "C10", "was seen at 6", func(s *tale) { s.row("b1", 6, 4, 2) }},
-		{"the epoch changed without a cause", "C10", "the epoch changed", func(s *tale) { s.sync("b1").Epoch = "E0" }},
-		{"delivered late in a calm (nudges removed)", "L1", "after its ack", func(s *tale) { s.calm(5*time.Second, 6*time.Second) }},
-		{"never delivered in a calm (nudges removed)", "L1", "never reached b1", func(s *tale) {
-			s.calm(5*time.Second, time.Millisecond)
-			last := s.find(OpRecv, "b1", 3)
-			last.Entries = nil
-		}},
-	}
-	for _, fault := range faults {
+	for _, fault := range taleFaults {
 		t.Run(fault.name, func(t *testing.T) {
 			s := newTale()
 			fault.spoil(s)

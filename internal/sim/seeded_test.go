@@ -185,34 +185,36 @@ func (s *staleStore) Read(ctx context.Context, c parley.ConversationID, after pa
 	return es, err
 }
 
+// seededFaults are the worlds with a fault, and who must notice it.
+var seededFaults = []struct {
+	name  string
+	check string
+	words string
+	cfg   func(t *testing.T) WorldConfig
+}{
+	{"ack before the write", "C1", "was acked at", func(t *testing.T) WorldConfig {
+		return WorldConfig{Disk: pebbleDisk(t, false), Wrap: ackEarly}
+	}},
+	{"no sync", "C1", "was acked at", func(t *testing.T) WorldConfig { return WorldConfig{Disk: pebbleDisk(t, true)} }},
+	{"no dedupe", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: noDedupe} }},
+	{"a dedupe window of two minutes", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: twoMinutes} }},
+	{"two batches where one is needed", "C2", "stands twice", func(t *testing.T) WorldConfig {
+		return WorldConfig{Disk: pebbleDisk(t, false), Wrap: (&twoBatches{moment: 3 * time.Second}).wrap}
+	}},
+	{"a stale head", "C1", "where", func(*testing.T) WorldConfig {
+		return WorldConfig{Wrap: (&staleHead{written: map[parley.ConversationID]map[parley.Seq]parley.Entry{}}).wrap}
+	}},
+	{"the cursor jumps to what is pushed", "C4", "a gap", func(*testing.T) WorldConfig { return WorldConfig{Fault: Jumps} }},
+	{"nudges removed", "L1", "in a calm", func(t *testing.T) WorldConfig {
+		return WorldConfig{Disk: pebbleDisk(t, false), Fault: Deaf}
+	}},
+}
+
 // TestSeededFaultsAreCaught lives a few worlds with each fault. A checker, or a
 // world, that would let one of them pass dies here.
 func TestSeededFaultsAreCaught(t *testing.T) {
 	const worlds = 6
-	faults := []struct {
-		name  string
-		check string
-		words string
-		cfg   func(t *testing.T) WorldConfig
-	}{
-		{"ack before the write", "C1", "was acked at", func(t *testing.T) WorldConfig {
-			return WorldConfig{Disk: pebbleDisk(t, false), Wrap: ackEarly}
-		}},
-		{"no sync", "C1", "was acked at", func(t *testing.T) WorldConfig { return WorldConfig{Disk: pebbleDisk(t, true)} }},
-		{"no dedupe", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: noDedupe} }},
-		{"a dedupe window of two minutes", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: twoMinutes} }},
-		{"two batches where one is needed", "C2", "stands twice", func(t *testing.T) WorldConfig {
-			return WorldConfig{Disk: pebbleDisk(t, false), Wrap: (&twoBatches{moment: 3 * time.Second}).wrap}
-		}},
-		{"a stale head", "C1", "where", func(*testing.T) WorldConfig {
-			return WorldConfig{Wrap: (&staleHead{written: map[parley.ConversationID]map[parley.Seq]parley.Entry{}}).wrap}
-		}},
-		{"the cursor jumps to what is pushed", "C4", "a gap", func(*testing.T) WorldConfig { return WorldConfig{Fault: Jumps} }},
-		{"nudges removed", "L1", "in a calm", func(t *testing.T) WorldConfig {
-			return WorldConfig{Disk: pebbleDisk(t, false), Fault: Deaf}
-		}},
-	}
-	for _, fault := range faults {
+	for _, fault := range seededFaults {
 		t.Run(fault.name, func(t *testing.T) {
 			for seed := int64(1); seed <= worlds; seed++ {
 				cfg := fault.cfg(t)

@@ -13,7 +13,7 @@ import (
 var (
 	seedsFlag = flag.Int("sim.seeds", defaultSeeds, "how many worlds TestWorlds makes")
 	seedFlag  = flag.Int64("sim.seed", 0, "make only the world of this seed, and say what it saw")
-	fileFlag  = flag.String("sim.history", "", "with -sim.seed: write the history to this file")
+	fileFlag  = flag.String("sim.history", "", "write the history of the world of -sim.seed, or of the last that failed, to this file")
 )
 
 // lived is what came of one world.
@@ -26,15 +26,21 @@ type lived struct {
 	unproven int // tries whose answer was lost
 }
 
+// bubble runs f in virtual time, and fails if it leaves a goroutine behind.
+func bubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	// Two collections empty every sync.Pool: a channel that was made in one
+	// bubble must not turn up in the next.
+	runtime.GC()
+	runtime.GC()
+	synctest.Test(t, f)
+}
+
 // live runs the world of cfg to its end, in a bubble that ends only when no
 // goroutine is left.
 func live(t *testing.T, cfg WorldConfig, rules Rules) (o lived) {
 	t.Helper()
-	// Two collections empty every sync.Pool: nothing that was made in one
-	// bubble may turn up in the next.
-	runtime.GC()
-	runtime.GC()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var f *Final
 		o.history, f, o.err = NewWorld(cfg).Run(t.Context())
 		if o.err == nil {
@@ -79,9 +85,7 @@ func TestWorlds(t *testing.T) {
 	if *seedFlag != 0 {
 		o := live(t, worldOf(t, *seedFlag), Rules{})
 		report(t, *seedFlag, o)
-		if *fileFlag != "" {
-			writeHistory(t, *fileFlag, o.history)
-		}
+		keep(t, o.history)
 		t.Logf("seed %d: %d operations, %d acked, %d resends, %d tries without an answer", *seedFlag, len(o.history), o.acked, o.resends, o.unproven)
 		return
 	}
@@ -102,9 +106,13 @@ func TestWorlds(t *testing.T) {
 	}
 }
 
-func writeHistory(t *testing.T, name string, h History) {
+// keep writes h to the file of -sim.history, if one is named.
+func keep(t *testing.T, h History) {
 	t.Helper()
-	f, err := os.Create(name)
+	if *fileFlag == "" {
+		return
+	}
+	f, err := os.Create(*fileFlag)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,5 +131,6 @@ func report(t *testing.T, seed int64, o lived) {
 	}
 	if t.Failed() {
 		t.Logf("make this world again with: go test ./internal/sim -run TestWorlds -sim.seed=%d", seed)
+		keep(t, o.history)
 	}
 }

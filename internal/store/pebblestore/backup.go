@@ -141,14 +141,26 @@ func (s *Store) Compact(ctx context.Context) error {
 	return nil
 }
 
-// DiskUsage returns how many bytes the store takes on its disk.
-func (s *Store) DiskUsage(ctx context.Context) (bytes uint64, err error) {
-	err = s.onEngine(ctx, func(_ context.Context, db *pebble.DB) error {
-		bytes = db.Metrics().DiskSpaceUsage()
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("pebblestore: disk usage: %w", err)
+// DiskUsage returns how many bytes the files of the store have.
+func (s *Store) DiskUsage() (uint64, error) {
+	fs, sum := s.o.FS, uint64(0)
+	for _, dir := range []string{s.o.Dir, fs.PathJoin(s.o.Dir, engineDir)} {
+		names, err := fs.List(dir)
+		if err != nil {
+			return 0, fmt.Errorf("pebblestore: disk usage: %w", err)
+		}
+		for _, name := range names {
+			info, err := fs.Stat(fs.PathJoin(dir, name))
+			if isNotExist(err) {
+				continue // deleted meanwhile
+			}
+			if err != nil {
+				return 0, fmt.Errorf("pebblestore: disk usage: %w", err)
+			}
+			if !info.IsDir() {
+				sum += uint64(info.Size())
+			}
+		}
 	}
-	return bytes, nil
+	return sum, nil
 }

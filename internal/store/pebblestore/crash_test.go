@@ -31,15 +31,15 @@ func life(t *testing.T, rng *rand.Rand, base crash, n int, noSync bool) []crash 
 	var mu sync.Mutex
 	var cuts []crash
 	var epoch parley.Epoch
-	next := 1 + rng.IntN(100)
+	next := 1 + rng.IntN(40)
 	enough := make(chan struct{})
-	fs.set(func(string, string) error {
+	cut := func(string, string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if next--; next > 0 || len(cuts) == n {
 			return nil
 		}
-		next = 1 + rng.IntN(150)
+		next = 1 + rng.IntN(40)
 		promised := l.copy()
 		kept := []int{0, 50, 100}[rng.IntN(3)]
 		cuts = append(cuts, crash{base.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: kept, RNG: rng}), promised, epoch})
@@ -47,7 +47,8 @@ func life(t *testing.T, rng *rand.Rand, base crash, n int, noSync bool) []crash 
 			close(enough)
 		}
 		return nil
-	})
+	}
+	fs.set(cut)
 	o := small("/data", fs)
 	o.MemTableBytes, o.UnsafeNoSyncForControlTests = 64<<10, noSync
 	s, err := Open(o)
@@ -70,6 +71,7 @@ func life(t *testing.T, rng *rand.Rand, base crash, n int, noSync bool) []crash 
 					t.Errorf("write: %v", err)
 					return
 				}
+				_ = cut("acknowledged", "") // between operations too: without syncs there are few
 			}
 		})
 	}
@@ -105,7 +107,7 @@ func (c *crash) recover(t *testing.T) error {
 // cutPower runs count crashes and returns how many of them broke a promise.
 func cutPower(t *testing.T, count int, noSync bool, each func(error)) {
 	rng := rand.New(rand.NewPCG(1, uint64(count)))
-	const perLife, lives = 10, 4
+	const perLife, lives = 10, 3
 	for done := 0; done < count && !t.Failed(); {
 		base := crash{fs: vfs.NewCrashableMem(), promised: newLedger()}
 		for range lives {
@@ -127,8 +129,8 @@ func cutPower(t *testing.T, count int, noSync bool, each func(error)) {
 // batch, a directory entry that was not synced: each loses something here.
 func TestCrash(t *testing.T) {
 	crashes := 2000
-	if testing.Short() {
-		crashes = 200
+	if raceEnabled { // where each takes ten times as long
+		crashes = 300
 	}
 	n := 0
 	cutPower(t, crashes, false, func(err error) {

@@ -14,6 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/redact"
+
+	"github.com/parley-im/parley/internal/store"
 )
 
 type vfsMode = os.FileMode
@@ -150,14 +152,28 @@ func (e *engine) apply() {
 	}
 }
 
-// close ends a sound engine. The committer has ended; no view is in use.
+// close ends the engine, in order when it is sound. One that breaks, or broke
+// before, is fenced off and left behind. The committer has ended or never
+// began; no view is in use.
 func (e *engine) close() error {
-	close(e.jobs)
-	<-e.done
-	_, err := safely(func() (struct{}, error) {
-		return struct{}{}, errors.Join(e.closeRetired(), e.db.Close())
-	})
-	return err
+	ended := make(chan error, 1)
+	// It ends with the database, or is parked with a broken one.
+	go func() {
+		close(e.jobs)
+		<-e.done
+		_, err := safely(func() (struct{}, error) {
+			return struct{}{}, errors.Join(e.closeRetired(), e.db.Close())
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		e.fence.shut()
+		return err
+	case <-e.fence.broken:
+		e.fence.shut()
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, e.fence.cause)
+	}
 }
 
 // formatMajor is Pebble's own format. It is named, not "the newest", so that

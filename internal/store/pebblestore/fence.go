@@ -115,7 +115,18 @@ func (f *fence) file(name string, inner vfs.File, err error) (vfs.File, error) {
 }
 
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, err error) {
-	err = f.do(name, func() (err error) { file, err = f.FS.Create(name, c); return err })
+	err = f.do(name, func() (err error) {
+		// Pebble makes a manifest and then the marker that points at it, and
+		// syncs the directory once, after both: a loss of power may keep the
+		// marker without the manifest.
+		if strings.HasPrefix(f.PathBase(name), "marker.") {
+			if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+				return err
+			}
+		}
+		file, err = f.FS.Create(name, c)
+		return err
+	})
 	return f.file(name, file, err)
 }
 
