@@ -20,6 +20,7 @@ type box struct {
 
 	mu      sync.Mutex
 	news    map[parley.ConversationID]*news // not yet durable
+	turns   uint64                          // counts advances, to keep their order
 	writing bool                            // taken news is on its way to the store
 	waiters []chan error                    // want to know when all of the above is durable
 	inHand  []chan error                    // the waiters of what is on its way
@@ -34,6 +35,7 @@ type box struct {
 type news struct {
 	parley.Advance
 	delivered, read parley.Seq
+	turn            uint64 // when the head last moved, in the box's own count; 0: it did not
 }
 
 // merge takes in an advance that may follow, repeat or precede what is known.

@@ -34,13 +34,16 @@ func (k *Keeper) derive(d *draft) (rows []parley.Row, base parley.Pos, err error
 	return rows, base, nil
 }
 
-// ordered gives news a fixed order, so that the same news makes the same rows.
+// ordered puts news in the order in which conversations last moved, so that
+// positions say which is the most recent; markers alone come first.
 func ordered(m map[parley.ConversationID]*news) []*news {
 	all := make([]*news, 0, len(m))
 	for _, n := range m {
 		all = append(all, n)
 	}
-	slices.SortFunc(all, func(x, y *news) int { return cmp.Compare(x.Conversation, y.Conversation) })
+	slices.SortFunc(all, func(x, y *news) int {
+		return cmp.Or(cmp.Compare(x.turn, y.turn), cmp.Compare(x.Conversation, y.Conversation))
+	})
 	return all
 }
 

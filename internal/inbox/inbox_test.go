@@ -307,6 +307,22 @@ func TestListIsByNews(t *testing.T) {
 	}
 }
 
+// TestListIsByNewsWithinOneWrite: conversations that move between two writes
+// stand in the order in which they moved, whatever they are called.
+func TestListIsByNewsWithinOneWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *inbox.Config) { c.Coalesce = time.Hour })
+		for _, c := range []parley.ConversationID{"g3", "g1", "g2", "g3", "g1"} {
+			w.keeper.Advance(me, w.say(c, you, parley.KindMessage))
+		}
+		rows, err := w.keeper.List(t.Context(), me, 0, 10)
+		if err != nil || len(rows) != 3 || rows[0].Conversation != "g1" || rows[1].Conversation != "g3" || rows[2].Conversation != "g2" {
+			t.Errorf("the list is %+v, %v; want g1, g3, g2", rows, err)
+		}
+		_ = w.keeper.Close(t.Context())
+	})
+}
+
 // TestHeadAt compares what a row remembers of its past with what it was: a
 // device that comes back with any cursor is told exactly what follows.
 func TestHeadAt(t *testing.T) {

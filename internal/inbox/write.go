@@ -26,7 +26,12 @@ const (
 
 // Advance takes note that a conversation of user moved. It does no I/O.
 func (k *Keeper) Advance(user parley.UserID, a parley.Advance) {
-	k.note(user, func(b *box) { b.newsOf(a.Conversation).merge(a) })
+	k.note(user, func(b *box) {
+		n := b.newsOf(a.Conversation)
+		n.merge(a)
+		b.turns++
+		n.turn = b.turns
+	})
 }
 
 // note adds news to a box and has the writer look at it.
@@ -298,6 +303,7 @@ func (k *Keeper) restore(d *draft, err error) {
 				n.merge(newer.Advance)
 			}
 			n.delivered, n.read = max(old.delivered, newer.delivered), max(old.read, newer.read)
+			n.turn = max(old.turn, newer.turn)
 		}
 	})
 	d.end(err)
