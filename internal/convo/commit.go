@@ -32,6 +32,7 @@ type plan struct {
 	state   *parley.Conversation
 	numbers map[parley.MessageID]int // index into append.Entries
 	waiting []waiting                // jobs whose answer depends on the append
+	stale   bool                     // the log is further than what is in memory: load and plan again
 }
 
 // waiting is a job whose answer is the entry at index.
@@ -51,6 +52,10 @@ func (c *conversation) commit(batch []*job) {
 		}
 		p, rest := c.plan(batch)
 		batch = rest
+		if p.stale {
+			c.forget()
+			continue
+		}
 		if len(p.append.Entries) == 0 {
 			return
 		}
@@ -60,11 +65,12 @@ func (c *conversation) commit(batch []*job) {
 			c.committed(p)
 			return
 		case errors.Is(err, store.ErrConflict):
-			c.forget()
+			c.forget() // whoever wrote tells of it
 		default:
 			// The outcome may be unknown. What is in memory is worth nothing
-			// now; a retry with the same id reads what happened.
-			c.forget()
+			// now; a retry with the same id reads what happened, and members
+			// hear of what happened also without one: see look.
+			c.mistrust()
 			fail(o, batch, coded("convo.append", err))
 			return
 		}
@@ -72,28 +78,67 @@ func (c *conversation) commit(batch []*job) {
 	fail(o, batch, overloaded("another server keeps writing to this conversation"))
 }
 
-// load reads the head from the store unless it is known. Only run calls it.
+// load reads the head from the store unless it is known for certain, and
+// publishes what the log holds beyond what was. Only run calls it.
 func (c *conversation) load() error {
 	c.mu.Lock()
-	loaded := c.loaded
+	loaded, doubt, told := c.loaded, !c.doubt.IsZero(), c.told
 	c.mu.Unlock()
-	if loaded {
+	if loaded && !doubt {
 		return nil
 	}
 	h, err := c.owner.cfg.Log.Load(c.owner.ctx, c.id)
 	if err != nil {
 		return coded("convo.load", err)
 	}
+	if doubt && h.State != nil {
+		if err := c.publish(h.State, told, h.Seq); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	c.set(h)
+	c.told = h.Seq
 	c.mu.Unlock()
 	return nil
 }
 
+// publish tells the entries told+1..head, which are in the log. Whoever knew
+// of them already is told nothing new by it.
+func (c *conversation) publish(state *parley.Conversation, told, head parley.Seq) error {
+	for told < head {
+		entries, err := c.owner.cfg.Log.Read(c.owner.ctx, c.id, told, int(min(head-told, maxBatch)))
+		if err != nil {
+			return coded("convo.read", err)
+		}
+		if len(entries) == 0 {
+			return coded("convo.read", store.ErrCorrupt)
+		}
+		c.owner.cfg.Publisher.Publish(state, entries)
+		told = entries[len(entries)-1].Seq
+		c.mu.Lock()
+		c.told = told
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// forget gives up what is in memory: the log holds more.
 func (c *conversation) forget() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.loaded, c.state, c.head = false, nil, store.Head{}
+}
+
+// mistrust is forget when the log may hold what nobody was told of.
+func (c *conversation) mistrust() {
+	c.mu.Lock()
+	if c.doubt.IsZero() {
+		c.told = c.head.Seq
+	}
+	c.doubt = c.owner.cfg.Now().Add(doubtFor)
 	c.mu.Unlock()
+	c.forget()
 }
 
 // plan decides every job of the batch at the present head. Those it can
@@ -109,7 +154,7 @@ func (c *conversation) plan(batch []*job) (plan, []*job) {
 	rest := batch[:0:0]
 	count := c.head.Count
 	at := o.cfg.Now().UTC().Truncate(time.Millisecond)
-	for _, j := range batch {
+	for i, j := range batch {
 		if j.create != nil {
 			if p.state != nil {
 				j.answer(o, parley.Ack{Conversation: c.id, Seq: 1, Again: true}, nil)
@@ -130,6 +175,10 @@ func (c *conversation) plan(batch []*job) (plan, []*job) {
 			continue
 		}
 		ack, err := c.judge(p.state, p.head(), &j.post)
+		if ack.Seq > c.head.Seq {
+			p.stale = true
+			return p, append(rest, batch[i:]...)
+		}
 		if err != nil || ack.Seq != 0 {
 			j.answer(o, ack, err)
 			continue
@@ -194,6 +243,7 @@ func (c *conversation) committed(p plan) {
 	c.mu.Lock()
 	c.head.Seq, c.head.Count = last.Seq, last.Count
 	c.state, c.marked = p.state, true
+	c.doubt = time.Time{} // nothing older can still happen at this head
 	c.mu.Unlock()
 	o.cfg.Publisher.Publish(p.state, entries)
 	for _, w := range p.waiting {

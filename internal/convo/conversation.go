@@ -3,15 +3,22 @@ package convo
 import (
 	"container/list"
 	"sync"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
 )
 
-// maxBatch bounds one append, in posts and in bytes.
 const (
+	// maxBatch and maxBatchBytes bound one append.
 	maxBatch      = 512
 	maxBatchBytes = 1 << 20
+	// doubtFor is how long an append of unknown outcome may still happen: far
+	// longer than a disk hangs that comes back at all. What happens even later
+	// is found by the next post, or swept at the next start.
+	doubtFor = time.Minute
+	// doubtPause is how often the log is looked at meanwhile.
+	doubtPause = 250 * time.Millisecond
 )
 
 // job is one post, or one creation, on its way.
@@ -45,6 +52,12 @@ type conversation struct {
 	state   *parley.Conversation // nil: not loaded, or does not exist; immutable once set
 	loaded  bool
 	marked  bool // a dirty mark stands
+
+	// More may stand in the log than was published, because an append had an
+	// unknown outcome.
+	doubt time.Time     // until when to keep looking; zero: no doubt
+	told  parley.Seq    // published up to here, while there is
+	wake  chan struct{} // capacity one: a post came while run waits to look again
 }
 
 // push queues j and starts the goroutine when none runs.
@@ -65,6 +78,12 @@ func (c *conversation) push(j *job) error {
 		go c.run()
 	}
 	c.queue = append(c.queue, j)
+	if c.wake != nil {
+		select {
+		case c.wake <- struct{}{}:
+		default: // it was told
+		}
+	}
 	return nil
 }
 
@@ -83,7 +102,7 @@ func (c *conversation) retire() bool {
 func (c *conversation) offer(h store.Head) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.busy && !c.loaded {
+	if !c.busy && !c.loaded && c.doubt.IsZero() {
 		c.set(h)
 	}
 }
@@ -98,17 +117,41 @@ func (c *conversation) set(h store.Head) {
 func (c *conversation) run() {
 	defer c.owner.running.Done()
 	for {
-		batch := c.take()
-		if batch == nil {
+		batch, idle := c.take()
+		switch {
+		case idle:
 			return
+		case batch != nil:
+			c.commit(batch)
+		default:
+			c.look()
 		}
-		c.commit(batch)
 	}
 }
 
-// take returns the next batch, or nil when the queue is empty; then the
-// conversation is idle.
-func (c *conversation) take() []*job {
+// look waits a moment, or for a post, and then publishes what an append of
+// unknown outcome left in the log.
+func (c *conversation) look() {
+	c.mu.Lock()
+	if c.wake == nil {
+		c.wake = make(chan struct{}, 1)
+	}
+	wake := c.wake
+	c.mu.Unlock()
+	t := time.NewTimer(doubtPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		// An error leaves the doubt; the next look finds out.
+		_ = c.load()
+	case <-wake:
+	case <-c.owner.closing:
+	}
+}
+
+// take returns the next batch; none while there is a doubt and nothing to do;
+// idle when the queue is empty and all is known.
+func (c *conversation) take() (batch []*job, idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, bytes := 0, int64(0)
@@ -117,10 +160,13 @@ func (c *conversation) take() []*job {
 		n++
 	}
 	if n == 0 {
-		c.busy, c.queue = false, nil
-		return nil
+		if !c.doubt.IsZero() && c.owner.cfg.Now().Before(c.doubt) && !c.owner.isClosing() {
+			return nil, false
+		}
+		c.busy, c.queue, c.wake = false, nil, nil
+		return nil, true
 	}
-	batch := c.queue[:n:n]
+	batch = c.queue[:n:n]
 	c.queue = c.queue[n:]
-	return batch
+	return batch, false
 }

@@ -51,6 +51,8 @@ type Owner struct {
 	cancel context.CancelFunc
 	queued atomic.Int64 // bytes waiting
 
+	closing chan struct{} // closed when Close begins
+
 	mu       sync.Mutex
 	resident map[parley.ConversationID]*conversation
 	recent   *list.List // of *conversation, most recently used first
@@ -72,6 +74,7 @@ func New(cfg Config) *Owner {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Owner{
 		cfg: cfg, ctx: ctx, cancel: cancel,
+		closing:  make(chan struct{}),
 		resident: make(map[parley.ConversationID]*conversation),
 		recent:   list.New(),
 	}
@@ -82,7 +85,10 @@ func New(cfg Config) *Owner {
 // is still under way is abandoned with an unknown outcome.
 func (o *Owner) Close(ctx context.Context) {
 	o.mu.Lock()
-	o.closed = true
+	if !o.closed {
+		o.closed = true
+		close(o.closing)
+	}
 	o.mu.Unlock()
 	stop := context.AfterFunc(ctx, o.cancel)
 	o.running.Wait()
@@ -184,7 +190,7 @@ func (o *Owner) Unmark(ctx context.Context, id parley.ConversationID) (parley.Se
 	c := o.conversation(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.busy || c.retired || !c.loaded {
+	if c.busy || c.retired || !c.loaded || !c.doubt.IsZero() {
 		return 0, false
 	}
 	c.marked = false
@@ -253,6 +259,15 @@ func (o *Owner) enqueue(j *job) {
 			j.answer(o, parley.Ack{}, err)
 		}
 		return
+	}
+}
+
+func (o *Owner) isClosing() bool {
+	select {
+	case <-o.closing:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -330,6 +330,65 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
+// late is a log whose appends, while hung, have an unknown outcome and happen
+// when the disk comes back.
+type late struct {
+	store.Store
+	hung chan struct{} // nil: not hung
+}
+
+func (l *late) Append(ctx context.Context, a store.Append) error {
+	if l.hung == nil {
+		return l.Store.Append(ctx, a)
+	}
+	back := l.hung
+	go func() {
+		<-back
+		_ = l.Store.Append(context.WithoutCancel(ctx), a)
+	}()
+	return store.ErrUnavailable
+}
+
+// TestUnknownOutcomeIsTold kills an owner that publishes only what it knows
+// it wrote: an append that happened after all, at once or half a minute
+// later, is told to members though its sender never tries again. So is the
+// founding of a conversation.
+func TestUnknownOutcomeIsTold(t *testing.T) {
+	for _, after := range []time.Duration{0, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := memstore.New()
+			defer s.Close()
+			l := &late{Store: s}
+			o, told := newOwner(t, l)
+			c := group(t, o, "u-a", "u-b")
+			l.hung = make(chan struct{})
+			if _, err := post(o, c, "u-a", "m1", "x"); parley.CodeOf(err) != parley.Overloaded {
+				t.Fatalf("an unknown outcome was answered with %v", err)
+			}
+			if _, _, err := o.Create(t.Context(), "u-a", parley.Direct, "", []parley.UserID{"u-b"}); parley.CodeOf(err) != parley.Overloaded {
+				t.Fatalf("a founding of unknown outcome was answered with %v", err)
+			}
+			if _, ok := o.Unmark(t.Context(), c); ok {
+				t.Error("a mark may go while nobody knows whether all was told")
+			}
+			<-time.After(after)
+			close(l.hung)
+			<-time.After(time.Second)
+			l.hung = nil
+			if n := len(told.entries[c]); n != 2 {
+				t.Errorf("after %v: %d entries were told, want 2", after, n)
+			}
+			if n := len(told.entries[parley.DirectID("u-a", "u-b")]); n != 1 {
+				t.Errorf("after %v: %d entries of the founded conversation were told, want 1", after, n)
+			}
+			if ack, err := post(o, c, "u-b", "m2", "y"); err != nil || ack.Seq != 3 {
+				t.Errorf("the next post: %+v, %v", ack, err)
+			}
+			o.Close(t.Context())
+		})
+	}
+}
+
 // TestErrorsOfTheStore says what a sender hears of each.
 func TestErrorsOfTheStore(t *testing.T) {
 	for _, c := range []struct {

@@ -79,7 +79,16 @@ func (h History) between(ctx context.Context, c parley.ConversationID, after, to
 	if after >= to {
 		return nil, to, nil
 	}
-	told, err := h.Fanout.Read(ctx, c, after, min(limit, int(to-after)))
+	want := min(limit, int(to-after))
+	told, err := h.Fanout.Read(ctx, c, after, want)
+	for err == nil && len(told) > 0 && len(told) < want {
+		// The tail ended before the log did: what follows is in the log.
+		var more []*fanout.Told
+		if more, err = h.Fanout.Read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
+			break
+		}
+		told = append(told, more...)
+	}
 	return told, to, err
 }
 

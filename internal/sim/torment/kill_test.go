@@ -18,7 +18,7 @@ var cycles = flag.Int("torment.cycles", 200, "how often TestKill kills the serve
 func TestKill(t *testing.T) {
 	n := *cycles
 	if testing.Short() {
-		n = min(n, 5)
+		n = min(n, 20)
 	}
 	g := newGang(t, NewSubject(build(t, parleyProgram), "serve", "--listen", "127.0.0.1:0", "--admin", "off",
 		"--data", t.TempDir(), "--registration", "open", "--rate-limits", "off"))

@@ -143,7 +143,7 @@ func TestBackupDiskFull(t *testing.T) {
 	}
 	write()
 	fs.set(func(op, name string) error {
-		if op == onWrite && strings.HasPrefix(name, "/copy/") {
+		if op == onWrite && strings.HasPrefix(name, "/copy/") && strings.Contains(name, manifestPrefix) {
 			return syscall.ENOSPC
 		}
 		return nil

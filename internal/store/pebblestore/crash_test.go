@@ -128,10 +128,7 @@ func cutPower(t *testing.T, count int, noSync bool, each func(error)) {
 // shown what is not durable yet (its next write builds on it), half of a
 // batch, a directory entry that was not synced: each loses something here.
 func TestCrash(t *testing.T) {
-	crashes := 2000
-	if raceEnabled { // where each takes ten times as long
-		crashes = 300
-	}
+	const crashes = 2000
 	n := 0
 	cutPower(t, crashes, false, func(err error) {
 		n++

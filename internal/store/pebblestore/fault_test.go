@@ -115,6 +115,8 @@ func TestDiskDies(t *testing.T) {
 				}
 			}
 			for round := range 3 {
+				old := s.acquire()
+				old.release()
 				fs.set(failAll(fault))
 				for range 5 {
 					if err := s.Append(t.Context(), appendOf(0, l.heads[0], 1)); !errors.Is(err, store.ErrUnavailable) {
@@ -132,6 +134,11 @@ func TestDiskDies(t *testing.T) {
 				if err := s.Writable(); err != nil {
 					t.Errorf("writable: %v", err)
 				}
+				old.eng.fence.mu.RLock()
+				if !old.eng.fence.closed {
+					t.Error("an engine was opened while the one before could still write")
+				}
+				old.eng.fence.mu.RUnlock()
 			}
 			after := crash{fs: mem.CrashClone(vfs.CrashCloneCfg{}), promised: l.copy(), epoch: s.Epoch()}
 			if err := after.recover(t); err != nil {

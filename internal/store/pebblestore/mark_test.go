@@ -130,7 +130,18 @@ func TestMarkOfAnotherLife(t *testing.T) {
 // the history, which a newer log hides from the commit number.
 func TestManifestCut(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	written(t, fs, 50)
+	o := small("/data", fs)
+	o.MemTableBytes = 64 << 10
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range parley.Seq(2000) { // some flushes, each an edit of the manifest
+		if err := s.Append(t.Context(), appendOf(0, seq, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, s)
 	desc, err := pebble.Peek("/data/db", fs)
 	if err != nil {
 		t.Fatal(err)
@@ -142,26 +153,52 @@ func TestManifestCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(data[len(data)-20:])
+	clear(data[len(data)-20:]) // in the last edit
 	_, err = Open(small("/data", fs))
 	if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "/data") {
 		t.Errorf("open: %v", err)
 	}
 }
 
-// TestMarkSlots: either slot may be torn; the other is whole.
-func TestMarkSlots(t *testing.T) {
-	for _, slot := range []int{0, 1} {
-		fs := vfs.NewCrashableMem()
-		first := written(t, fs, 3)
+// TestMarkTorn: a mark torn while it is written leaves the one before. It
+// kills a mark written over itself, which a loss of power turns into none.
+func TestMarkTorn(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("/data", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := small("/data", fs)
+	full, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMark(full, markValue{epoch: "e", commit: 1}, &manifests{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(m.quit)
+	<-m.done // from here on the mark is the test's
+	for n := uint64(2); n < 7; n++ {
+		m.durable.Store(n)
+		if err := m.write(); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok, err := readMark(fs, "/data"); err != nil || !ok || v.commit != n || v.epoch != "e" {
+			t.Fatalf("wrote %d, read %+v: %v", n, v, err)
+		}
 		data, err := fs.UnsafeGetFileDataBuffer("/data/mark")
 		if err != nil {
 			t.Fatal(err)
 		}
-		data[slot*markSlot+20] ^= 1
-		if written(t, fs, 1) != first {
-			t.Errorf("slot %d torn: the epoch changed, and nothing was lost", slot)
+		at := int(m.value.turn%2)*markSlot + 20
+		data[at] ^= 1
+		if v, ok, err := readMark(fs, "/data"); err != nil || !ok || v.commit != n-1 {
+			t.Errorf("%d was torn, read %+v: %v", n, v, err)
 		}
+		data[at] ^= 1
+	}
+	if err := m.file.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	parley "github.com/parley-im/parley"
-	"github.com/parley-im/parley/internal/store"
 )
 
 // Verified says how much Verify has looked at.
@@ -28,13 +28,18 @@ func (s *Store) Verify(ctx context.Context, report func(problem string)) (Verifi
 	var out Verified
 	err := s.read(ctx, func(v *view) error {
 		c := check{ctx: ctx, view: v, salt: &s.salt, report: report}
+		it, err := v.snap.NewIter(nil)
+		if err != nil {
+			return readErr("the store", err)
+		}
+		c.at = it
 		for _, part := range []func() error{c.logs, c.ids, c.states, c.marks, c.inboxes, c.positions, c.records} {
-			if err := part(); err != nil {
-				return err
+			if err = part(); err != nil {
+				break
 			}
 		}
 		out = c.done
-		return nil
+		return errors.Join(err, it.Close())
 	})
 	return out, err
 }
@@ -43,6 +48,7 @@ func (s *Store) Verify(ctx context.Context, report func(problem string)) (Verifi
 type check struct {
 	ctx    context.Context
 	view   *view
+	at     *pebble.Iterator // for looking up: one iterator, over everything, costs far less than a Get each time
 	salt   *salt
 	report func(string)
 	done   Verified
@@ -103,6 +109,18 @@ func (c *check) logs() error {
 	})
 }
 
+// lookUp is view.get by the iterator; the value is valid until the next one.
+func (c *check) lookUp(what string, key []byte) (value []byte, found bool, err error) {
+	if c.at.SeekGE(key) && bytes.Equal(c.at.Key(), key) {
+		value, err = c.at.ValueAndErr()
+		found = err == nil
+	}
+	if e := errors.Join(err, c.at.Error()); e != nil {
+		return nil, false, readErr(what, e)
+	}
+	return value, found, nil
+}
+
 func messages(e *parley.Entry) uint64 {
 	if e.Kind == parley.KindMessage {
 		return 1
@@ -113,7 +131,7 @@ func messages(e *parley.Entry) uint64 {
 // indexed checks that an entry can be found by its id.
 func (c *check) indexed(e *parley.Entry) error {
 	key := idKey(nil, e.Conversation, c.salt.hash(e.ID), e.Seq)
-	found, err := c.view.get("ids", key, func([]byte) error { return nil })
+	_, found, err := c.lookUp("ids", key)
 	if err == nil && !found {
 		c.problem("conversation %s: entry %d cannot be found by its id", e.Conversation, e.Seq)
 	}
@@ -149,14 +167,14 @@ func (c *check) ids() error {
 
 // entry is false also for one that cannot be decoded: logs reports that.
 func (c *check) entry(id parley.ConversationID, seq parley.Seq) (e parley.Entry, found bool, err error) {
-	found, err = c.view.get("entry", entryKey(nil, id, seq), func(b []byte) error {
-		e, err = decodeEntry(b, id, seq)
-		return err
-	})
-	if found && errors.Is(err, store.ErrCorrupt) {
+	value, found, err := c.lookUp("entry", entryKey(nil, id, seq))
+	if err != nil || !found {
+		return e, false, err
+	}
+	if e, err = decodeEntry(value, id, seq); err != nil {
 		return parley.Entry{}, false, nil
 	}
-	return e, found, err
+	return e, true, nil
 }
 
 func (c *check) states() error {
@@ -278,14 +296,14 @@ func (c *check) positions() error {
 		if err != nil || len(rest) != 0 {
 			return errKey
 		}
-		it, err := c.view.snap.NewIter(&pebble.IterOptions{LowerBound: rowPrefix(nil, u), UpperBound: upperBound(rowPrefix(nil, u))})
-		if err != nil {
-			return err
-		}
-		if !it.First() && it.Error() == nil {
+		prefix := rowPrefix(nil, u)
+		if found := c.at.SeekGE(prefix) && bytes.HasPrefix(c.at.Key(), prefix); !found && c.at.Error() == nil {
 			c.problem("user %s has a position and no rows", u)
 		}
-		return errors.Join(it.Error(), it.Close())
+		if err := c.at.Error(); err != nil {
+			return readErr("inboxes", err)
+		}
+		return nil
 	})
 }
 

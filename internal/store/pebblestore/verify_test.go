@@ -11,121 +11,132 @@ import (
 	"github.com/parley-im/parley/internal/store"
 )
 
-// TestVerify damages a store in each way that Verify is for, below the store,
-// and wants to be told. Without damage it has nothing to say.
+// What the damaged store holds: five entries in one conversation, a row that
+// has seen them all, and one entry in another conversation.
+var verified, verifier = laneOf(0), userOf(0)
+
+func damagedEntry(seq parley.Seq, change func(*parley.Entry)) []byte {
+	e := entryOf(0, seq)
+	change(&e)
+	return appendEntry(nil, &e)
+}
+
+func damagedRow(change func(*parley.Row)) []byte {
+	r := parley.Row{Conversation: verified, Pos: 1, Since: 1, Head: 5, Count: 5}
+	change(&r)
+	return appendRow(nil, &r)
+}
+
+// damage is done below the store, and what Verify must say of it.
+type damage struct {
+	name, want string
+	damage     func(s *Store, b *pebble.Batch) error
+}
+
+var damages = []damage{
+	{"nothing", "", func(*Store, *pebble.Batch) error { return nil }},
+	{"gap", "entry 3 follows entry 1", func(_ *Store, b *pebble.Batch) error { return b.Delete(entryKey(nil, verified, 2), nil) }},
+	{"count", "counts 9 messages", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(entryKey(nil, verified, 4), damagedEntry(4, func(e *parley.Entry) { e.Count = 9 }), nil)
+	}},
+	{"unreadable", "entry 4 cannot be read", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(entryKey(nil, verified, 4), []byte{7}, nil)
+	}},
+	{"no index", "entry 2 cannot be found by its id", func(s *Store, b *pebble.Batch) error {
+		return b.Delete(idKey(nil, verified, s.salt.hash(entryOf(0, 2).ID), 2), nil)
+	}},
+	{"index of another", "entry 2, which is another's", func(s *Store, b *pebble.Batch) error {
+		return b.Set(idKey(nil, verified, s.salt.hash("other"), 2), nil, nil)
+	}},
+	{"index of none", "entry 77, which is not there", func(s *Store, b *pebble.Batch) error {
+		return b.Set(idKey(nil, verified, s.salt.hash("other"), 77), nil, nil)
+	}},
+	{"one id twice", "entries 2 and 3 have the same id", func(s *Store, b *pebble.Batch) error {
+		id := entryOf(0, 2).ID
+		if err := b.Set(entryKey(nil, verified, 3), damagedEntry(3, func(e *parley.Entry) { e.ID = id }), nil); err != nil {
+			return err
+		}
+		return b.Set(idKey(nil, verified, s.salt.hash(id), 3), nil, nil)
+	}},
+	{"row ahead", "ahead of its head 5", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(rowKey(nil, verifier, verified), damagedRow(func(r *parley.Row) { r.Head, r.Count = 6, 6 }), nil)
+	}},
+	{"row count", "counts 4 messages at 5, not 5", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(rowKey(nil, verifier, verified), damagedRow(func(r *parley.Row) { r.Count = 4 }), nil)
+	}},
+	{"marker ahead", "a marker of conversation", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(rowKey(nil, verifier, verified), damagedRow(func(r *parley.Row) { r.Delivered = 6 }), nil)
+	}},
+	{"position", "the inbox stands at 9, its last row at 1", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(posKey(nil, verifier), uvarintValue(9), nil)
+	}},
+	{"position shared", "which is not its own", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(rowKey(nil, verifier, laneOf(1)), damagedRow(func(r *parley.Row) { r.Head, r.Count = 1, 1 }), nil)
+	}},
+	{"position alone", "has a position and no rows", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(posKey(nil, "nobody"), uvarintValue(9), nil)
+	}},
+	{"mark alone", "is marked and has no entries", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(dirtyKey(nil, "nowhere"), nil, nil)
+	}},
+	{"state alone", "has a state and no entries", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(stateKey(nil, "nowhere"), appendState(nil, &parley.Conversation{ID: "nowhere"}), nil)
+	}},
+	{"state unreadable", "its state cannot be read", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(stateKey(nil, verified), []byte{9}, nil)
+	}},
+	{"membership ahead", "a membership is ahead", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(stateKey(nil, verified), appendState(nil, &parley.Conversation{ID: verified, Members: []parley.Member{{User: verifier, Since: 6}}}), nil)
+	}},
+	{"record unreadable", "a record cannot be read", func(_ *Store, b *pebble.Batch) error {
+		return b.Set(recordKey(nil, "p", "k"), []byte{0}, nil)
+	}},
+}
+
+// TestVerify damages a store in each way that Verify is for, and wants to be
+// told. Without damage it has nothing to say.
 func TestVerify(t *testing.T) {
-	const lane = 0
-	c, u := laneOf(lane), userOf(lane)
-	entry := func(seq parley.Seq, change func(*parley.Entry)) []byte {
-		e := entryOf(lane, seq)
-		change(&e)
-		return appendEntry(nil, &e)
+	for _, d := range damages {
+		t.Run(d.name, func(t *testing.T) { d.test(t) })
 	}
-	row := func(change func(*parley.Row)) []byte {
-		r := parley.Row{Conversation: c, Pos: 1, Since: 1, Head: 5, Count: 5}
-		change(&r)
-		return appendRow(nil, &r)
+}
+
+func (d damage) test(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	written(t, fs, 5)
+	s, err := Open(small("/data", fs))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tc := range []struct {
-		name, want string
-		damage     func(s *Store, b *pebble.Batch) error
-	}{
-		{"nothing", "", func(*Store, *pebble.Batch) error { return nil }},
-		{"gap", "entry 3 follows entry 1", func(_ *Store, b *pebble.Batch) error { return b.Delete(entryKey(nil, c, 2), nil) }},
-		{"count", "counts 9 messages", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(entryKey(nil, c, 4), entry(4, func(e *parley.Entry) { e.Count = 9 }), nil)
-		}},
-		{"unreadable", "entry 4 cannot be read", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(entryKey(nil, c, 4), []byte{7}, nil)
-		}},
-		{"no index", "entry 2 cannot be found by its id", func(s *Store, b *pebble.Batch) error {
-			return b.Delete(idKey(nil, c, s.salt.hash(entryOf(lane, 2).ID), 2), nil)
-		}},
-		{"index of another", "entry 2, which is another's", func(s *Store, b *pebble.Batch) error {
-			return b.Set(idKey(nil, c, s.salt.hash("other"), 2), nil, nil)
-		}},
-		{"index of none", "entry 77, which is not there", func(s *Store, b *pebble.Batch) error {
-			return b.Set(idKey(nil, c, s.salt.hash("other"), 77), nil, nil)
-		}},
-		{"one id twice", "entries 2 and 3 have the same id", func(s *Store, b *pebble.Batch) error {
-			id := entryOf(lane, 2).ID
-			if err := b.Set(entryKey(nil, c, 3), entry(3, func(e *parley.Entry) { e.ID = id }), nil); err != nil {
-				return err
-			}
-			return b.Set(idKey(nil, c, s.salt.hash(id), 3), nil, nil)
-		}},
-		{"row ahead", "ahead of its head 5", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(rowKey(nil, u, c), row(func(r *parley.Row) { r.Head, r.Count = 6, 6 }), nil)
-		}},
-		{"row count", "counts 4 messages at 5, not 5", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(rowKey(nil, u, c), row(func(r *parley.Row) { r.Count = 4 }), nil)
-		}},
-		{"marker ahead", "a marker of conversation", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(rowKey(nil, u, c), row(func(r *parley.Row) { r.Delivered = 6 }), nil)
-		}},
-		{"position", "the inbox stands at 9, its last row at 1", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(posKey(nil, u), uvarintValue(9), nil)
-		}},
-		{"position shared", "which is not its own", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(rowKey(nil, u, laneOf(1)), row(func(r *parley.Row) { r.Head, r.Count = 1, 1 }), nil)
-		}},
-		{"position alone", "has a position and no rows", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(posKey(nil, "nobody"), uvarintValue(9), nil)
-		}},
-		{"mark alone", "is marked and has no entries", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(dirtyKey(nil, "nowhere"), nil, nil)
-		}},
-		{"state alone", "has a state and no entries", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(stateKey(nil, "nowhere"), appendState(nil, &parley.Conversation{ID: "nowhere"}), nil)
-		}},
-		{"state unreadable", "its state cannot be read", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(stateKey(nil, c), []byte{9}, nil)
-		}},
-		{"membership ahead", "a membership is ahead", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(stateKey(nil, c), appendState(nil, &parley.Conversation{ID: c, Members: []parley.Member{{User: u, Since: 6}}}), nil)
-		}},
-		{"record unreadable", "a record cannot be read", func(_ *Store, b *pebble.Batch) error {
-			return b.Set(recordKey(nil, "p", "k"), []byte{0}, nil)
-		}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			fs := vfs.NewCrashableMem()
-			written(t, fs, 5)
-			s, err := Open(small("/data", fs))
-			if err != nil {
-				t.Fatal(err)
-			}
-			one := &store.InboxWrite{User: u, Rows: []parley.Row{{Conversation: c, Pos: 1, Since: 1, Head: 5, Count: 5}}}
-			if err := s.WriteInboxes(t.Context(), []*store.InboxWrite{one}); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Append(t.Context(), appendOf(1, 0, 1)); err != nil {
-				t.Fatal(err)
-			}
-			b := s.end.eng.db.NewBatch()
-			if err := tc.damage(s, b); err != nil {
-				t.Fatal(err)
-			}
-			if err := b.Commit(pebble.Sync); err != nil {
-				t.Fatal(err)
-			}
-			closeStore(t, s)
-			if s, err = Open(small("/data", fs)); err != nil {
-				t.Fatal(err)
-			}
-			defer closeStore(t, s)
-			var said []string
-			done, err := s.Verify(t.Context(), func(p string) { said = append(said, p) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			all := strings.Join(said, "\n")
-			if tc.want == "" && (len(said) != 0 || done.Entries != 6 || done.Conversations != 2 || done.Rows != 1 || done.Users != 1) {
-				t.Errorf("a sound store: %+v\n%s", done, all)
-			}
-			if !strings.Contains(all, tc.want) || done.Problems != uint64(len(said)) {
-				t.Errorf("said %q, want %q; %d problems", all, tc.want, done.Problems)
-			}
-		})
+	one := &store.InboxWrite{User: verifier, Rows: []parley.Row{{Conversation: verified, Pos: 1, Since: 1, Head: 5, Count: 5}}}
+	if err := s.WriteInboxes(t.Context(), []*store.InboxWrite{one}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), appendOf(1, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	b := s.end.eng.db.NewBatch()
+	if err := d.damage(s, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	if s, err = Open(small("/data", fs)); err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	var said []string
+	done, err := s.Verify(t.Context(), func(p string) { said = append(said, p) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(said, "\n")
+	if d.want == "" && (len(said) != 0 || done.Entries != 6 || done.Conversations != 2 || done.Rows != 1 || done.Users != 1) {
+		t.Errorf("a sound store: %+v\n%s", done, all)
+	}
+	if !strings.Contains(all, d.want) || done.Problems != uint64(len(said)) {
+		t.Errorf("said %q, want %q; %d problems", all, d.want, done.Problems)
 	}
 }
