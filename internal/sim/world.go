@@ -264,7 +264,10 @@ func (w *World) night(ctx context.Context) error {
 
 // calm is a time without a fault, in which everybody says something.
 func (w *World) calm(ctx context.Context) error {
-	pause(ctx, 15*time.Second) // everybody is back
+	// Until everybody is back: a poll that a restart cut may have been tried
+	// again by the HTTP client, within the time that it began with (20 s and
+	// 15 s), and its device rests up to 5 s before the next.
+	pause(ctx, 45*time.Second)
 	begun := w.rec.Stamp()
 	for _, d := range w.party.Devices {
 		d.Compose(d.cfg.Conversations[0])
