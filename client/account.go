@@ -91,17 +91,6 @@ func (c *Client) RevokeInvite(ctx context.Context, code string) error {
 	return err
 }
 
-// Contacts lists how this account stands with others.
-func (c *Client) Contacts(ctx context.Context) ([]wire.Contact, error) {
-	return collect[wire.Contact](ctx, c, "/v1/contacts")
-}
-
-// SetContact asks for a state ("requested", "accepted", "rejected", "blocked",
-// "unblocked"); between devices the greater rev stays.
-func (c *Client) SetContact(ctx context.Context, user, state string, rev uint64) (wire.Contact, error) {
-	return call[wire.Contact](ctx, c, http.MethodPut, "/v1/contacts/"+url.PathEscape(user), wire.ContactChange{State: state, Rev: rev})
-}
-
 // get is call for GET.
 func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	return call[T](ctx, c, http.MethodGet, path, nil)

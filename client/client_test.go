@@ -93,17 +93,15 @@ func TestRequests(t *testing.T) {
 		return answer(200, map[string]any{"items": []wire.Row{}, "next": nil})
 	})
 	calls := map[string]func() error{
-		"GET /v1/me":                             func() error { _, err := c.Me(t.Context()); return err },
-		"DELETE /v1/sessions/current":            func() error { return c.SignOut(t.Context()) },
-		"GET /v1/devices?limit=200":              func() error { _, err := c.Devices(t.Context()); return err },
-		"DELETE /v1/devices/v1":                  func() error { return c.SignOutDevice(t.Context(), "v1") },
-		"GET /v1/users/bob":                      func() error { _, err := c.User(t.Context(), "bob"); return err },
-		"GET /v1/conversations/c1":               func() error { _, err := c.Conversation(t.Context(), "c1"); return err },
-		"PUT /v1/conversations/c1/markers":       func() error { _, err := c.Mark(t.Context(), "c1", 1, 2); return err },
-		"DELETE /v1/conversations/c1/members/u2": func() error { return c.RemoveMember(t.Context(), "c1", "u2") },
-		"PUT /v1/contacts/u2":                    func() error { _, err := c.SetContact(t.Context(), "u2", "blocked", 3); return err },
-		"DELETE /v1/invites/x":                   func() error { return c.RevokeInvite(t.Context(), "x") },
-		"GET /v1/sync?cursor=e.1&timeout=55":     func() error { _, err := c.Sync(t.Context(), "e.1", time.Hour); return err },
+		"GET /v1/me":                         func() error { _, err := c.Me(t.Context()); return err },
+		"DELETE /v1/sessions/current":        func() error { return c.SignOut(t.Context()) },
+		"GET /v1/devices?limit=200":          func() error { _, err := c.Devices(t.Context()); return err },
+		"DELETE /v1/devices/v1":              func() error { return c.SignOutDevice(t.Context(), "v1") },
+		"GET /v1/users/bob":                  func() error { _, err := c.User(t.Context(), "bob"); return err },
+		"GET /v1/conversations/c1":           func() error { _, err := c.Conversation(t.Context(), "c1"); return err },
+		"PUT /v1/conversations/c1/markers":   func() error { _, err := c.Mark(t.Context(), "c1", 1, 2); return err },
+		"DELETE /v1/invites/x":               func() error { return c.RevokeInvite(t.Context(), "x") },
+		"GET /v1/sync?cursor=e.1&timeout=55": func() error { _, err := c.Sync(t.Context(), "e.1", time.Hour); return err },
 		"GET /v1/conversations/c1/entries?after=3&limit=5": func() error {
 			_, err := c.After(t.Context(), "c1", 3, 5)
 			return err

@@ -102,31 +102,6 @@ func (c *Client) NewGroup(ctx context.Context, title string, members ...string) 
 		wire.NewConversation{Kind: string(parley.Group), Title: title, Members: members})
 }
 
-// PatchConversation changes the title for everybody, or whether the
-// conversation is muted for this user.
-func (c *Client) PatchConversation(ctx context.Context, conv parley.ConversationID, p wire.ConversationPatch) error {
-	_, err := c.do(ctx, http.MethodPatch, conversationPath(conv), p, nil)
-	return err
-}
-
-// AddMembers adds users, by id or handle, to a group.
-func (c *Client) AddMembers(ctx context.Context, conv parley.ConversationID, users ...string) error {
-	_, err := c.do(ctx, http.MethodPost, conversationPath(conv)+"/members", wire.NewMembers{Users: users}, nil)
-	return err
-}
-
-// RemoveMember removes a user from a group, or lets this user leave it.
-func (c *Client) RemoveMember(ctx context.Context, conv parley.ConversationID, user parley.UserID) error {
-	_, err := c.do(ctx, http.MethodDelete, conversationPath(conv)+"/members/"+url.PathEscape(string(user)), nil, nil)
-	return err
-}
-
-// SetRole changes what a member may do.
-func (c *Client) SetRole(ctx context.Context, conv parley.ConversationID, user parley.UserID, role parley.Role) error {
-	_, err := c.do(ctx, http.MethodPatch, conversationPath(conv)+"/members/"+url.PathEscape(string(user)), wire.MemberPatch{Role: string(role)}, nil)
-	return err
-}
-
 // Page is a stretch of a log, and where the log ended when it was read.
 type Page struct {
 	Entries []Entry
@@ -171,26 +146,6 @@ func (c *Client) ByID(ctx context.Context, conv parley.ConversationID, id parley
 		return Entry{}, err
 	}
 	return entryOf(conv, &w)
-}
-
-// Edit replaces the body of entry seq. id names the edit; every retry carries
-// the same one.
-func (c *Client) Edit(ctx context.Context, conv parley.ConversationID, seq parley.Seq, id parley.MessageID, body parley.Body) (parley.Ack, error) {
-	return c.change(ctx, http.MethodPatch, conv, seq, wire.EntryEdit{ID: string(id), Body: wire.BodyOf(body)})
-}
-
-// Delete removes the body of entry seq. id names the deletion.
-func (c *Client) Delete(ctx context.Context, conv parley.ConversationID, seq parley.Seq, id parley.MessageID) (parley.Ack, error) {
-	return c.change(ctx, http.MethodDelete, conv, seq, wire.EntryDelete{ID: string(id)})
-}
-
-func (c *Client) change(ctx context.Context, method string, conv parley.ConversationID, seq parley.Seq, in any) (parley.Ack, error) {
-	var out wire.Posted
-	status, err := c.do(ctx, method, conversationPath(conv)+"/entries/"+strconv.FormatUint(uint64(seq), 10), in, &out)
-	if err != nil {
-		return parley.Ack{}, err
-	}
-	return ackOf(conv, &out, status)
 }
 
 // postHTTP makes one try of one post over HTTP.
