@@ -191,23 +191,26 @@ var seededFaults = []struct {
 	check string
 	words string
 	cfg   func(t *testing.T) WorldConfig
+	// restless: devices may ask for ever for what nobody can see; a world that
+	// does not come to rest for it has failed as well, before it was checked.
+	restless bool
 }{
 	{"ack before the write", "C1", "was acked at", func(t *testing.T) WorldConfig {
 		return WorldConfig{Disk: pebbleDisk(t, false), Wrap: ackEarly}
-	}},
-	{"no sync", "C1", "was acked at", func(t *testing.T) WorldConfig { return WorldConfig{Disk: pebbleDisk(t, true)} }},
-	{"no dedupe", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: noDedupe} }},
-	{"a dedupe window of two minutes", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: twoMinutes} }},
+	}, false},
+	{"no sync", "C1", "was acked at", func(t *testing.T) WorldConfig { return WorldConfig{Disk: pebbleDisk(t, true)} }, false},
+	{"no dedupe", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: noDedupe} }, false},
+	{"a dedupe window of two minutes", "C2", "stands twice", func(*testing.T) WorldConfig { return WorldConfig{Wrap: twoMinutes} }, false},
 	{"two batches where one is needed", "C2", "stands twice", func(t *testing.T) WorldConfig {
 		return WorldConfig{Disk: pebbleDisk(t, false), Wrap: (&twoBatches{moment: 3 * time.Second}).wrap}
-	}},
+	}, false},
 	{"a stale head", "C1", "where", func(*testing.T) WorldConfig {
 		return WorldConfig{Wrap: (&staleHead{written: map[parley.ConversationID]map[parley.Seq]parley.Entry{}}).wrap}
-	}},
-	{"the cursor jumps to what is pushed", "C4", "a gap", func(*testing.T) WorldConfig { return WorldConfig{Fault: Jumps} }},
+	}, true},
+	{"the cursor jumps to what is pushed", "C4", "a gap", func(*testing.T) WorldConfig { return WorldConfig{Fault: Jumps} }, false},
 	{"nudges removed", "L1", "in a calm", func(t *testing.T) WorldConfig {
 		return WorldConfig{Disk: pebbleDisk(t, false), Fault: Deaf}
-	}},
+	}, false},
 }
 
 // TestSeededFaultsAreCaught lives a few worlds with each fault. A checker, or a
@@ -221,6 +224,9 @@ func TestSeededFaultsAreCaught(t *testing.T) {
 				cfg.Seed = seed
 				o := live(t, cfg, Rules{})
 				if slices.ContainsFunc(o.found, func(f Finding) bool { return f.Check == fault.check && strings.Contains(f.Text, fault.words) }) {
+					return
+				}
+				if fault.restless && o.err != nil && strings.Contains(o.err.Error(), "still send or fetch") {
 					return
 				}
 				t.Logf("world %d: %v, %d findings: %v", seed, o.err, len(o.found), o.found)
