@@ -91,10 +91,8 @@ func (b *box) has() bool {
 	return b.ready
 }
 
-// after returns copies of the rows past pos, ascending.
+// after returns copies of the rows past pos, ascending. b.mu is held.
 func (b *box) after(pos parley.Pos, limit int) ([]parley.Row, parley.Pos) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if pos >= b.pos {
 		return nil, b.pos
 	}

@@ -99,7 +99,6 @@ func (k *Keeper) List(ctx context.Context, user parley.UserID, before parley.Pos
 	if err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	byMove := b.sorted()
 	var rows []parley.Row
@@ -117,7 +116,6 @@ func (k *Keeper) Row(ctx context.Context, user parley.UserID, c parley.Conversat
 	if err != nil {
 		return parley.Row{}, err
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r := b.rows[c]; r != nil {
 		return *r, nil
@@ -133,6 +131,7 @@ func (k *Keeper) After(ctx context.Context, user parley.UserID, pos parley.Pos, 
 	if err != nil {
 		return nil, 0, err
 	}
+	defer b.mu.Unlock()
 	rows, now := b.after(pos, limit)
 	return rows, now, nil
 }
@@ -140,10 +139,11 @@ func (k *Keeper) After(ctx context.Context, user parley.UserID, pos parley.Pos, 
 // Written is After without waiting for what is not yet durable: what a live
 // session tells, which hears of the rest when it is.
 func (k *Keeper) Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error) {
-	b, err := k.loaded(ctx, user)
+	b, err := k.locked(ctx, user)
 	if err != nil {
 		return nil, 0, err
 	}
+	defer b.mu.Unlock()
 	rows, now := b.after(pos, limit)
 	return rows, now, nil
 }
@@ -152,11 +152,10 @@ func (k *Keeper) Written(ctx context.Context, user parley.UserID, pos parley.Pos
 // head it was told, and the last number the user may read (0: no end). It is
 // false when that is not certain, or c is not the user's.
 func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool) {
-	b, err := k.loaded(ctx, user)
+	b, err := k.locked(ctx, user)
 	if err != nil {
 		return 0, 0, false
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r := b.rows[c]; r != nil {
 		had, ok = r.HeadFor(at)
@@ -192,10 +191,9 @@ func (k *Keeper) MarkSoon(user parley.UserID, c parley.ConversationID, delivered
 	})
 }
 
-// fresh returns user's box, loaded, with nothing pending from before the call.
+// fresh is locked with nothing pending from before the call.
 func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
-	b := k.box(user)
-	if wait := b.pending(); wait != nil {
+	if wait := k.box(user).pending(); wait != nil {
 		poke(k.urgent)
 		select {
 		case err := <-wait:
@@ -206,21 +204,27 @@ func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
 			return nil, ctx.Err()
 		}
 	}
-	return k.loaded(ctx, user)
+	return k.locked(ctx, user)
 }
 
-// loaded returns user's box with its rows in memory.
-func (k *Keeper) loaded(ctx context.Context, user parley.UserID) (*box, error) {
-	b := k.box(user)
-	if b.has() {
-		return b, nil
+// locked returns user's box with its rows in memory and its lock held, so
+// that they cannot go before they are read: the writer drops them when the
+// store may know better, and a box without rows looks like an empty inbox.
+func (k *Keeper) locked(ctx context.Context, user parley.UserID) (*box, error) {
+	for {
+		b := k.box(user)
+		b.mu.Lock()
+		b.used = true
+		if b.ready {
+			return b, nil
+		}
+		b.mu.Unlock()
+		in, err := k.cfg.Store.LoadInbox(ctx, user)
+		if err != nil {
+			return nil, coded("inbox.load", err)
+		}
+		k.install(b, in)
 	}
-	in, err := k.cfg.Store.LoadInbox(ctx, user)
-	if err != nil {
-		return nil, coded("inbox.load", err)
-	}
-	k.install(b, in)
-	return b, nil
 }
 
 // poke wakes whoever waits on a channel of capacity one.

@@ -269,6 +269,46 @@ func TestAnotherWriter(t *testing.T) {
 	}
 }
 
+// TestRowsDoNotVanishWhileTheyAreRead kills a reader that looks whether rows
+// are in memory and then takes the lock: conflicts drop them in between, and
+// an inbox without rows says that its devices are ahead of it.
+func TestRowsDoNotVanishWhileTheyAreRead(t *testing.T) {
+	w := newWorld(t, func(c *inbox.Config) { c.Coalesce = time.Nanosecond })
+	other := inbox.New(inbox.Config{Store: w.store, Log: w.store, Logger: slog.New(slog.DiscardHandler), Changed: func(parley.UserID) {}})
+	defer other.Close(t.Context())
+	const c = parley.ConversationID("g1")
+	w.keeper.Advance(me, w.say(c, you, parley.KindMembers))
+	w.row(c)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 400 {
+			for _, k := range []*inbox.Keeper{other, w.keeper} {
+				k.Advance(me, w.say(c, you, parley.KindMessage))
+				if err := k.Flush(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	defer func() { <-done }()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		rows, pos, err := w.keeper.Written(t.Context(), me, 0, 10)
+		if err != nil || len(rows) != 1 || pos == 0 {
+			t.Fatalf("Written = %v at %d, %v; the row was written before", rows, pos, err)
+		}
+		if had, _, ok := w.keeper.HeadFor(t.Context(), me, c, parley.Cursor{Pos: pos}); ok && had == 0 {
+			t.Fatal("HeadFor knows nothing of a row that was written")
+		}
+	}
+}
+
 // TestListIsByNews kills a list that reading reorders.
 func TestListIsByNews(t *testing.T) {
 	w := newWorld(t)

@@ -39,6 +39,9 @@ func (k *Keeper) reweigh(boxes []*box) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, b := range boxes {
+		if k.boxes[b.user] != b {
+			continue // let go of meanwhile
+		}
 		k.bytes += weights[i] - b.weight
 		b.weight = weights[i]
 	}
