@@ -32,6 +32,8 @@ type plan struct {
 	state   *parley.Conversation
 	numbers map[parley.MessageID]int // index into append.Entries
 	waiting []waiting                // jobs whose answer depends on the append
+	later   []*job                   // jobs whose entries have no room in this append
+	term    uint64                   // when the plan was made
 	stale   bool                     // the log is further than what is in memory: load and plan again
 }
 
@@ -55,6 +57,9 @@ func (c *conversation) commit(batch []*job) {
 		if p.stale {
 			c.forget()
 			continue
+		}
+		if len(p.later) > 0 {
+			c.putBack(p.later)
 		}
 		if len(p.append.Entries) == 0 {
 			return
@@ -81,10 +86,11 @@ func (c *conversation) commit(batch []*job) {
 // load reads the head from the store unless it is known for certain, and
 // publishes what the log holds beyond what was. Only run calls it.
 func (c *conversation) load() error {
+	term := c.owner.cfg.Term(c.id)
 	c.mu.Lock()
-	loaded, doubt, told := c.loaded, !c.doubt.IsZero(), c.told
+	known, doubt, told := c.loaded && c.certain(term), !c.doubt.IsZero(), c.told
 	c.mu.Unlock()
-	if loaded && !doubt {
+	if known && !doubt {
 		return nil
 	}
 	h, err := c.owner.cfg.Log.Load(c.owner.ctx, c.id)
@@ -97,7 +103,7 @@ func (c *conversation) load() error {
 		}
 	}
 	c.mu.Lock()
-	c.set(h)
+	c.set(h, term)
 	c.told = h.Seq
 	c.mu.Unlock()
 	return nil
@@ -114,7 +120,8 @@ func (c *conversation) publish(state *parley.Conversation, told, head parley.Seq
 		if len(entries) == 0 {
 			return coded("convo.read", store.ErrCorrupt)
 		}
-		c.owner.cfg.Publisher.Publish(state, entries)
+		// Nobody waits for an answer: who asks again has it confirmed.
+		c.owner.cfg.Publisher.Publish(state, entries, func(error) {})
 		told = entries[len(entries)-1].Seq
 		c.mu.Lock()
 		c.told = told
@@ -146,15 +153,25 @@ func (c *conversation) mistrust() {
 // and, with their entries, in the plan.
 func (c *conversation) plan(batch []*job) (plan, []*job) {
 	o := c.owner
+	term := o.cfg.Term(c.id)
+	c.mu.Lock()
+	marked := c.marked && c.certain(term) // another owner may have settled the mark
+	c.mu.Unlock()
 	p := plan{
 		state:   c.state,
-		append:  store.Append{Conversation: c.id, Base: c.head.Seq, Dirty: !c.marked},
+		append:  store.Append{Conversation: c.id, Base: c.head.Seq, Dirty: !marked},
 		numbers: make(map[parley.MessageID]int, len(batch)),
+		term:    term,
 	}
+	room := store.Room(p.append.Base)
 	rest := batch[:0:0]
 	count := c.head.Count
 	at := o.cfg.Now().UTC().Truncate(time.Millisecond)
 	for i, j := range batch {
+		if len(p.append.Entries) == room {
+			p.later = batch[i:]
+			break
+		}
 		if j.create != nil {
 			if p.state != nil {
 				j.answer(o, parley.Ack{Conversation: c.id, Seq: 1, Again: true}, nil)
@@ -174,13 +191,17 @@ func (c *conversation) plan(batch []*job) (plan, []*job) {
 			rest = append(rest, j)
 			continue
 		}
-		ack, err := c.judge(p.state, p.head(), &j.post)
-		if ack.Seq > c.head.Seq {
+		found, err := c.judge(p.state, p.head(), &j.post)
+		if found != nil && found.Seq > c.head.Seq {
 			p.stale = true
 			return p, append(rest, batch[i:]...)
 		}
-		if err != nil || ack.Seq != 0 {
-			j.answer(o, ack, err)
+		if err != nil {
+			j.answer(o, parley.Ack{}, err)
+			continue
+		}
+		if found != nil {
+			o.cfg.Publisher.Confirm(p.state, found, j.told(o, found, true))
 			continue
 		}
 		e := entryOf(&j.post, p.head()+1, at, &count)
@@ -201,54 +222,67 @@ func (p *plan) add(j *job, e parley.Entry) {
 	p.append.Entries = append(p.append.Entries, e)
 }
 
-// judge says whether a post may be appended (zero Ack, nil), was committed
-// before (an Ack), or is refused.
-func (c *conversation) judge(state *parley.Conversation, head parley.Seq, post *parley.Post) (parley.Ack, error) {
+// judge says whether a post may be appended (nil, nil), was committed before
+// (as this entry), or is refused.
+func (c *conversation) judge(state *parley.Conversation, head parley.Seq, post *parley.Post) (*parley.Entry, error) {
 	if state == nil {
-		return parley.Ack{}, errNotFound("convo.post")
+		return nil, errNotFound("convo.post")
 	}
 	if m, ok := state.Member(post.Sender); !ok || m.Until != 0 {
-		return parley.Ack{}, errNotFound("convo.post")
+		return nil, errNotFound("convo.post")
 	}
 	if post.ReplyTo > head || post.Ref > head {
-		return parley.Ack{}, parley.E(parley.BadRequest, "convo.post", "reply_to: this conversation has no entry with that number")
+		return nil, parley.E(parley.BadRequest, "convo.post", "reply_to: this conversation has no entry with that number")
 	}
 	// The look-up comes after the head is known, and the append is conditional
 	// on that head: an id committed in between is a conflict, not a double.
 	log, ctx := c.owner.cfg.Log, c.owner.ctx
 	seq, err := log.Find(ctx, c.id, post.ID, post.Base)
 	if err != nil {
-		return parley.Ack{}, coded("convo.find", err)
+		return nil, coded("convo.find", err)
 	}
 	if seq == 0 {
-		return parley.Ack{}, nil
+		return nil, nil
 	}
 	found, err := log.Read(ctx, c.id, seq-1, 1)
 	if err != nil {
-		return parley.Ack{}, coded("convo.read", err)
+		return nil, coded("convo.read", err)
 	}
 	if len(found) == 0 || found[0].ID != post.ID {
-		return parley.Ack{}, coded("convo.read", store.ErrCorrupt)
+		return nil, coded("convo.read", store.ErrCorrupt)
 	}
 	if !same(&found[0], post) {
-		return parley.Ack{}, errIDConflict()
+		return nil, errIDConflict()
 	}
-	return parley.Ack{Conversation: c.id, ID: post.ID, Seq: seq, At: found[0].At, Again: true}, nil
+	return &found[0], nil
 }
 
-// committed takes over what is durable now, tells the publisher, then answers.
+// committed takes over what is durable now, tells the publisher, and has the
+// jobs answered when it agrees.
 func (c *conversation) committed(p plan) {
 	o, entries := c.owner, p.append.Entries
 	last := &entries[len(entries)-1]
 	c.mu.Lock()
 	c.head.Seq, c.head.Count = last.Seq, last.Count
-	c.state, c.marked = p.state, true
+	c.state, c.marked, c.term = p.state, true, p.term
 	c.doubt = time.Time{} // nothing older can still happen at this head
 	c.mu.Unlock()
-	o.cfg.Publisher.Publish(p.state, entries)
-	for _, w := range p.waiting {
-		e := &entries[w.index]
-		w.job.answer(o, parley.Ack{Conversation: c.id, ID: e.ID, Seq: e.Seq, At: e.At, Again: w.again}, nil)
+	o.cfg.Publisher.Publish(p.state, entries, func(err error) {
+		for _, w := range p.waiting {
+			w.job.told(o, &entries[w.index], w.again)(err)
+		}
+	})
+}
+
+// told returns what answers j, committed as e, once its sender's inbox is
+// known to show it.
+func (j *job) told(o *Owner, e *parley.Entry, again bool) func(error) {
+	return func(err error) {
+		if err != nil {
+			j.answer(o, parley.Ack{}, err)
+			return
+		}
+		j.answer(o, parley.Ack{Conversation: e.Conversation, ID: e.ID, Seq: e.Seq, At: e.At, Again: again}, nil)
 	}
 }
 

@@ -51,7 +51,8 @@ type conversation struct {
 	head    store.Head           // where the log stands, as far as known; State aside
 	state   *parley.Conversation // nil: not loaded, or does not exist; immutable once set
 	loaded  bool
-	marked  bool // a dirty mark stands
+	term    uint64 // when head and state were true; see Config.Term
+	marked  bool   // a dirty mark stands
 
 	// More may stand in the log than was published, because an append had an
 	// unknown outcome.
@@ -98,18 +99,24 @@ func (c *conversation) retire() bool {
 	return true
 }
 
-// offer fills an idle, unloaded conversation with what a reader loaded.
-func (c *conversation) offer(h store.Head) {
+// certain reports whether what is in memory may be believed in this term.
+// c.mu is held.
+func (c *conversation) certain(term uint64) bool { return term != 0 && c.term == term }
+
+// offer fills an idle conversation with what a reader loaded in that term,
+// unless it holds as much.
+func (c *conversation) offer(h store.Head, term uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.busy && !c.loaded && c.doubt.IsZero() {
-		c.set(h)
+	if !c.busy && c.doubt.IsZero() && (!c.loaded || h.Seq >= c.head.Seq) {
+		c.set(h, term)
 	}
 }
 
-// set takes over what the store said. c.mu is held.
-func (c *conversation) set(h store.Head) {
-	c.head, c.state, c.marked, c.loaded = h, h.State, h.Dirty, true
+// set takes over what the store said in that term. c.mu is held.
+func (c *conversation) set(h store.Head, term uint64) {
+	marked := h.Dirty || c.loaded && c.marked
+	c.head, c.state, c.marked, c.loaded, c.term = h, h.State, marked, true, term
 }
 
 // run works until the queue is empty. It is the only goroutine that appends
@@ -147,6 +154,13 @@ func (c *conversation) look() {
 	case <-wake:
 	case <-c.owner.closing:
 	}
+}
+
+// putBack returns jobs to the head of the queue.
+func (c *conversation) putBack(jobs []*job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(jobs[:len(jobs):len(jobs)], c.queue...)
 }
 
 // take returns the next batch; none while there is a doubt and nothing to do;

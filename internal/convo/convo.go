@@ -24,10 +24,17 @@ import (
 	"github.com/parley-im/parley/internal/store"
 )
 
-// Publisher is told of every commit, in the order of each conversation's
-// numbers, before the acknowledgement leaves. It must not block on a reader.
+// Publisher takes commits to readers, in the order of each conversation's
+// numbers. Neither method blocks.
 type Publisher interface {
-	Publish(c *parley.Conversation, entries []parley.Entry)
+	// Publish is told of every commit. told is called once, on any goroutine,
+	// when a sync that any sender of the entries begins from then on shows
+	// them, or with why that cannot be said: then nobody is told "sent", and
+	// a retry asks again.
+	Publish(c *parley.Conversation, entries []parley.Entry, told func(error))
+	// Confirm does for one entry what Publish promises, when its commit was
+	// an earlier try's, perhaps on another node.
+	Confirm(c *parley.Conversation, e *parley.Entry, told func(error))
 }
 
 // Config is what an Owner works with. All fields but the bounds are required.
@@ -37,6 +44,11 @@ type Config struct {
 	Now       func() time.Time
 	Rand      io.Reader
 	Logger    *slog.Logger
+
+	// Term says how long what is in memory of a conversation may be believed
+	// without asking the log: while the answer is the same and not 0. 0: not
+	// now, another node may write to it. nil: for ever.
+	Term func(parley.ConversationID) uint64
 
 	MaxQueued     int64 // bytes of posts waiting in all conversations; default 64 MiB
 	MaxQueuedHere int   // posts waiting in one conversation; default 4,096
@@ -67,6 +79,9 @@ func New(cfg Config) *Owner {
 	}
 	if cfg.MaxQueuedHere == 0 {
 		cfg.MaxQueuedHere = 4096
+	}
+	if cfg.Term == nil {
+		cfg.Term = func(parley.ConversationID) uint64 { return 1 }
 	}
 	if cfg.MaxResident == 0 {
 		cfg.MaxResident = 1 << 16
@@ -200,10 +215,11 @@ func (o *Owner) Unmark(ctx context.Context, id parley.ConversationID) (parley.Se
 // state returns the folded state and the head, loading them when needed.
 func (o *Owner) state(ctx context.Context, id parley.ConversationID) (*parley.Conversation, parley.Seq, error) {
 	c := o.conversation(id)
+	term := o.cfg.Term(id)
 	c.mu.Lock()
-	state, head := c.state, c.head.Seq
+	state, head, certain := c.state, c.head.Seq, c.certain(term)
 	c.mu.Unlock()
-	if state != nil {
+	if state != nil && certain {
 		return state, head, nil
 	}
 	// Read past the cache rather than through the queue: a reader must not
@@ -215,7 +231,7 @@ func (o *Owner) state(ctx context.Context, id parley.ConversationID) (*parley.Co
 	if h.State == nil {
 		return nil, 0, errNotFound("convo.load")
 	}
-	c.offer(h)
+	c.offer(h, term)
 	return h.State, h.Seq, nil
 }
 

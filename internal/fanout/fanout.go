@@ -9,6 +9,8 @@ package fanout
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	parley "github.com/parley-im/parley"
@@ -36,14 +38,23 @@ type Watcher interface {
 	Changed()
 	// Revoked says that the device was signed out.
 	Revoked(d parley.DeviceID)
+	// Keep names all devices of the user that are signed in: others were
+	// signed out.
+	Keep(devices []parley.DeviceID)
+	// Lead says that another server serves the user better, and where it is.
+	Lead(url string)
 }
 
-// Config is what a Fanout works with; all of it is required.
+// Config is what a Fanout works with; what has no default is required.
 type Config struct {
-	Inboxes   Inboxes
-	Log       Log
-	Logger    *slog.Logger
-	TailBytes int64 // bound of the warm tail; default 64 MiB
+	Inboxes Inboxes // those that live here
+	// Everywhere is the inboxes of all users, for Sweep and Settle. What was
+	// noted there may be lost with its node, so a mark is settled only after
+	// noting all of it again. Default: Inboxes, which lose nothing alone.
+	Everywhere Inboxes
+	Log        Log
+	Logger     *slog.Logger
+	TailBytes  int64 // bound of the warm tail; default 64 MiB
 }
 
 // Fanout is one node's switchboard.
@@ -103,19 +114,35 @@ func (f *Fanout) watching(user parley.UserID) []Watcher {
 	return f.watchers[user]
 }
 
-// Publish takes entries just committed to c to every member, recipients first
+// Publish takes entries just committed to c to every member here, where all
+// inboxes live, and says so: they are noted, and whoever syncs waits until
+// what is noted is durable.
+func (f *Fanout) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
+	f.Moved(c.ID)
+	f.Deliver(c, entries)
+	told(nil)
+}
+
+// Confirm has nothing to add: what an earlier life of the store committed was
+// swept before this one began.
+func (f *Fanout) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(error)) { told(nil) }
+
+// Moved takes note that c has a dirty mark to be settled once it rests.
+func (f *Fanout) Moved(c parley.ConversationID) {
+	f.settle.Lock()
+	f.moved[c] = struct{}{}
+	f.settle.Unlock()
+}
+
+// Deliver takes entries of c to the members that c names, recipients first
 // and the sender last. The entries are contiguous; those of one conversation
-// come in order.
-func (f *Fanout) Publish(c *parley.Conversation, entries []parley.Entry) {
+// come in order, or the tail gives up what it holds.
+func (f *Fanout) Deliver(c *parley.Conversation, entries []parley.Entry) {
 	if len(entries) == 0 {
 		return
 	}
 	last := &entries[len(entries)-1]
 	f.tail.add(c.ID, entries)
-	f.settle.Lock()
-	f.moved[c.ID] = struct{}{}
-	f.settle.Unlock()
-
 	news := parley.Advance{Conversation: c.ID, Kind: c.Kind, From: entries[0].Seq - 1, Head: last.Seq, Count: last.Count}
 	for i := range c.Members {
 		if m := &c.Members[i]; m.User != last.Sender {
@@ -156,6 +183,34 @@ func (f *Fanout) Revoke(user parley.UserID, device parley.DeviceID) {
 	for _, w := range f.watching(user) {
 		w.Revoked(device)
 	}
+}
+
+// Nudge tells user's watchers that c may have entries up to head.
+func (f *Fanout) Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq) {
+	for _, w := range f.watching(user) {
+		w.Nudge(c, head)
+	}
+}
+
+// Keep tells user's watchers which devices there are.
+func (f *Fanout) Keep(user parley.UserID, devices []parley.DeviceID) {
+	for _, w := range f.watching(user) {
+		w.Keep(devices)
+	}
+}
+
+// Lead tells user's watchers of a better server.
+func (f *Fanout) Lead(user parley.UserID, url string) {
+	for _, w := range f.watching(user) {
+		w.Lead(url)
+	}
+}
+
+// Watching returns the users with watchers.
+func (f *Fanout) Watching() []parley.UserID {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Collect(maps.Keys(f.watchers))
 }
 
 // Read returns the entries after seq, at most limit of them, from the tail

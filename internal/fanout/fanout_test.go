@@ -27,9 +27,10 @@ func (d *desk) Flush(context.Context) error {
 	return d.flushErr
 }
 
-func (d *desk) watcher(u parley.UserID) fanout.Watcher { return &watcher{d, u} }
+func (d *desk) watcher(u parley.UserID) fanout.Watcher { return &watcher{desk: d, user: u} }
 
 type watcher struct {
+	kept []parley.DeviceID
 	desk *desk
 	user parley.UserID
 }
@@ -37,7 +38,11 @@ type watcher struct {
 func (w *watcher) Nudge(_ parley.ConversationID, head parley.Seq) {
 	w.desk.did = append(w.desk.did, fmt.Sprintf("nudge %s %d", w.user, head))
 }
-func (w *watcher) Changed() { w.desk.did = append(w.desk.did, fmt.Sprintf("changed %s", w.user)) }
+func (w *watcher) Changed()    { w.desk.did = append(w.desk.did, fmt.Sprintf("changed %s", w.user)) }
+func (w *watcher) Lead(string) {}
+
+func (w *watcher) Keep(devices []parley.DeviceID) { w.kept = devices }
+
 func (w *watcher) Revoked(d parley.DeviceID) {
 	w.desk.did = append(w.desk.did, fmt.Sprintf("revoked %s %s", w.user, d))
 }
@@ -94,7 +99,7 @@ func TestSenderLast(t *testing.T) {
 	for _, u := range []parley.UserID{"u-a", "u-b", "u-left", "u-stranger"} {
 		f.Watch(u, d.watcher(u))
 	}
-	f.Publish(c, l.say("u-a", 2))
+	f.Publish(c, l.say("u-a", 2), told)
 	want := []string{"advance u-b 4..6 own 0", "nudge u-b 6", "advance u-c 4..6 own 0", "advance u-a 4..6 own 2", "nudge u-a 6"}
 	if !slices.Equal(d.did, want) {
 		t.Errorf("did %q\nwant %q", d.did, want)
@@ -126,7 +131,7 @@ func TestTail(t *testing.T) {
 	d, l := &desk{}, &log{}
 	f := newFanout(d, l, 0)
 	c := conversation("u-a")
-	f.Publish(c, l.say("u-a", 40))
+	f.Publish(c, l.say("u-a", 40), told)
 	check := func(after parley.Seq, limit int, wantReads int) {
 		t.Helper()
 		l.reads = 0
@@ -148,14 +153,14 @@ func TestTail(t *testing.T) {
 	check(39, 10, 0)
 	check(10, 5, 0)
 	check(40, 5, 1) // nothing new here; another owner might know better
-	f.Publish(c, l.say("u-a", 60))
+	f.Publish(c, l.say("u-a", 60), told)
 	check(0, 10, 1) // fell out of the tail
 	check(90, 10, 0)
 	l.say("u-a", 3) // another owner wrote
-	f.Publish(c, l.say("u-a", 2))
+	f.Publish(c, l.say("u-a", 2), told)
 	check(99, 10, 1) // the tail has no gaps: it dropped what it held
 	check(103, 10, 0)
-	f.Publish(c, l.entries[20:22]) // old news
+	f.Publish(c, l.entries[20:22], told) // old news
 	check(103, 10, 0)
 }
 
@@ -168,7 +173,7 @@ func TestTailIsBounded(t *testing.T) {
 	for i := range 200 {
 		c := conversation("u-a")
 		c.ID = parley.ConversationID(fmt.Sprintf("g%d", i))
-		f.Publish(c, entries)
+		f.Publish(c, entries, told)
 	}
 	for id, want := range map[parley.ConversationID]int{"g0": 1, "g199": 0} {
 		l.reads = 0
@@ -182,7 +187,7 @@ func TestTailIsBounded(t *testing.T) {
 func TestEncodedOnce(t *testing.T) {
 	l := &log{}
 	f := newFanout(&desk{}, l, 0)
-	f.Publish(conversation("u-a"), l.say("u-a", 1))
+	f.Publish(conversation("u-a"), l.say("u-a", 1), told)
 	made := 0
 	for range 5 {
 		told, err := f.Read(t.Context(), g, 0, 1)
@@ -196,6 +201,8 @@ func TestEncodedOnce(t *testing.T) {
 	}
 }
 
+func told(error) {}
+
 // marked is a store's dirty marks.
 type marked struct {
 	desk  *desk
@@ -203,7 +210,7 @@ type marked struct {
 	heads map[parley.ConversationID]parley.Seq
 }
 
-func (m *marked) DirtyAfter(_ context.Context, c parley.ConversationID, limit int) (out []parley.ConversationID, _ error) {
+func (m *marked) DirtyAfter(_ context.Context, _ func(int) bool, c parley.ConversationID, limit int) (out []parley.ConversationID, _ error) {
 	for id := range m.heads {
 		if id > c {
 			out = append(out, id)
@@ -231,7 +238,7 @@ func TestSweep(t *testing.T) {
 	d := &desk{}
 	m := &marked{desk: d, state: map[parley.ConversationID]*parley.Conversation{g: conversation("u-a", "u-b")}, heads: map[parley.ConversationID]parley.Seq{g: 7}}
 	f := newFanout(d, &log{}, 0)
-	if n, err := f.Sweep(t.Context(), m); n != 1 || err != nil {
+	if n, err := f.Sweep(t.Context(), m, nil); n != 1 || err != nil {
 		t.Fatalf("Sweep = %d, %v", n, err)
 	}
 	want := []string{"advance u-a 7..7 own 0", "advance u-b 7..7 own 0", "flush", "settle g1 7"}
@@ -242,11 +249,11 @@ func TestSweep(t *testing.T) {
 		id := parley.ConversationID(fmt.Sprintf("g%04d", i))
 		m.heads[id], m.state[id] = 1, conversation("u-a")
 	}
-	if n, err := f.Sweep(t.Context(), m); n != 1000 || err != nil || len(m.heads) != 0 {
+	if n, err := f.Sweep(t.Context(), m, nil); n != 1000 || err != nil || len(m.heads) != 0 {
 		t.Errorf("Sweep = %d, %v, and %d marks are left", n, err, len(m.heads))
 	}
 	m.heads[g], d.flushErr, d.did = 8, errors.New("disk"), nil
-	if _, err := f.Sweep(t.Context(), m); err == nil || slices.Contains(d.did, "settle g1 8") {
+	if _, err := f.Sweep(t.Context(), m, nil); err == nil || slices.Contains(d.did, "settle g1 8") {
 		t.Errorf("inboxes were not written (%v), and it did %q", err, d.did)
 	}
 }
@@ -267,7 +274,7 @@ func TestSettle(t *testing.T) {
 	d, l := &desk{}, &log{}
 	m := &marked{desk: d, heads: map[parley.ConversationID]parley.Seq{g: 1}}
 	f := newFanout(d, l, 0)
-	f.Publish(conversation("u-a"), l.say("u-a", 1))
+	f.Publish(conversation("u-a"), l.say("u-a", 1), told)
 	owner := &unmarker{busy: true, head: 1}
 	if err := f.Settle(t.Context(), m, owner); err != nil || len(m.heads) != 1 {
 		t.Errorf("a busy conversation was settled (%v)", err)

@@ -26,6 +26,7 @@ type box struct {
 	inHand  []chan error                    // the waiters of what is on its way
 	ready   bool                            // rows are in memory
 	used    bool                            // touched since the clock's hand last passed
+	term    uint64                          // when rows were known to be the store's; see Config.Term
 	pos     parley.Pos
 	rows    map[parley.ConversationID]*parley.Row // each immutable
 	order   []*parley.Row                         // by Moved, ascending; nil: work it out
@@ -125,9 +126,13 @@ func (b *box) sorted() []*parley.Row {
 func (b *box) fill(in store.Inbox) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ready {
-		return
+	if !b.ready {
+		b.set(in)
 	}
+}
+
+// set takes over what the store holds. b.mu is held.
+func (b *box) set(in store.Inbox) {
 	b.ready, b.pos, b.order = true, in.Pos, nil
 	b.rows = make(map[parley.ConversationID]*parley.Row, len(in.Rows))
 	for i := range in.Rows {

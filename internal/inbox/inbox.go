@@ -33,6 +33,11 @@ type Config struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 
+	// Term says how long rows in memory may be believed without asking the
+	// store: while the answer is the same and not 0. 0: not now, another node
+	// may write them. nil: for ever.
+	Term func(parley.UserID) uint64
+
 	// Coalesce is the least time between two writes of rows; default 50 ms.
 	// Under load it stretches by itself, up to a second.
 	Coalesce time.Duration
@@ -50,6 +55,8 @@ type Keeper struct {
 	urgent chan struct{} // capacity one: somebody waits for it
 	done   chan struct{} // closed when the writer has ended
 
+	waiting sync.WaitGroup // goroutines of WhenDurable
+
 	mu     sync.Mutex
 	boxes  map[parley.UserID]*box
 	ring   []*box // all boxes, in the clock order of eviction
@@ -66,6 +73,9 @@ func New(cfg Config) *Keeper {
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = 256 << 20
+	}
+	if cfg.Term == nil {
+		cfg.Term = func(parley.UserID) uint64 { return 1 }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -89,6 +99,7 @@ func (k *Keeper) Close(ctx context.Context) error {
 	k.mu.Unlock()
 	k.cancel()
 	<-k.done
+	k.waiting.Wait()
 	return err
 }
 
@@ -130,6 +141,15 @@ func (k *Keeper) After(ctx context.Context, user parley.UserID, pos parley.Pos, 
 	b, err := k.fresh(ctx, user)
 	if err != nil {
 		return nil, 0, err
+	}
+	if pos > b.pos {
+		// Nobody is told more than is written: if the memory is right the
+		// position is not, and that is worth a look.
+		b.mu.Unlock()
+		if err := k.renew(ctx, b, k.cfg.Term(user)); err != nil {
+			return nil, 0, err
+		}
+		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
 	rows, now := b.after(pos, limit)
@@ -191,6 +211,48 @@ func (k *Keeper) MarkSoon(user parley.UserID, c parley.ConversationID, delivered
 	})
 }
 
+// Refresh has the rows of user read again unless they are certain.
+func (k *Keeper) Refresh(ctx context.Context, user parley.UserID) error {
+	b, err := k.fresh(ctx, user)
+	if err == nil {
+		b.mu.Unlock()
+	}
+	return err
+}
+
+// WhenDurable calls done, once and on any goroutine, when all that was noted
+// of user before the call is durable, or with why that is not known.
+func (k *Keeper) WhenDurable(user parley.UserID, done func(error)) {
+	wait := k.box(user).pending()
+	if wait == nil {
+		done(nil)
+		return
+	}
+	k.mu.Lock()
+	closed := k.closed
+	if !closed {
+		k.waiting.Add(1)
+	}
+	k.mu.Unlock()
+	if closed {
+		done(coded("inbox.flush", store.ErrClosed))
+		return
+	}
+	poke(k.urgent)
+	go func() {
+		defer k.waiting.Done()
+		select {
+		case err := <-wait:
+			if err != nil {
+				err = coded("inbox.flush", err)
+			}
+			done(err)
+		case <-k.done:
+			done(coded("inbox.flush", store.ErrClosed))
+		}
+	}()
+}
+
 // fresh is locked with nothing pending from before the call.
 func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
 	if wait := k.box(user).pending(); wait != nil {
@@ -207,24 +269,45 @@ func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
 	return k.locked(ctx, user)
 }
 
-// locked returns user's box with its rows in memory and its lock held, so
-// that they cannot go before they are read: the writer drops them when the
-// store may know better, and a box without rows looks like an empty inbox.
+// locked returns user's box with the rows of the store in memory and its lock
+// held, so that they cannot go before they are read: the writer drops them
+// when the store may know better, and a box without rows looks like an empty
+// inbox. Rows that were read in another term are read again.
 func (k *Keeper) locked(ctx context.Context, user parley.UserID) (*box, error) {
 	for {
 		b := k.box(user)
+		term := k.cfg.Term(user)
 		b.mu.Lock()
 		b.used = true
+		if b.ready && term != 0 && b.term == term {
+			return b, nil
+		}
+		b.mu.Unlock()
+		if err := k.renew(ctx, b, term); err != nil {
+			return nil, err
+		}
+		k.reweigh([]*box{b})
+		b.mu.Lock()
 		if b.ready {
 			return b, nil
 		}
 		b.mu.Unlock()
-		in, err := k.cfg.Store.LoadInbox(ctx, user)
-		if err != nil {
-			return nil, coded("inbox.load", err)
-		}
-		k.install(b, in)
 	}
+}
+
+// renew has the rows of b follow what the store holds now, in that term.
+func (k *Keeper) renew(ctx context.Context, b *box, term uint64) error {
+	in, err := k.cfg.Store.LoadInbox(ctx, b.user)
+	if err != nil {
+		return coded("inbox.load", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ready || in.Pos > b.pos {
+		b.set(in)
+	}
+	b.term = term
+	return nil
 }
 
 // poke wakes whoever waits on a channel of capacity one.

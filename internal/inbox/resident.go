@@ -2,7 +2,6 @@ package inbox
 
 import (
 	parley "github.com/parley-im/parley"
-	"github.com/parley-im/parley/internal/store"
 )
 
 // box returns user's box, making an empty one.
@@ -21,12 +20,6 @@ func (k *Keeper) boxLocked(user parley.UserID) *box {
 		k.bytes += b.weight
 	}
 	return b
-}
-
-// install fills a box with loaded rows and makes room for them.
-func (k *Keeper) install(b *box, in store.Inbox) {
-	b.fill(in)
-	k.reweigh([]*box{b})
 }
 
 // reweigh takes the present size of boxes into account and, over the bound,

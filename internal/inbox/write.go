@@ -210,7 +210,7 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	writes := make([]*store.InboxWrite, 0, len(drafts))
 	of := make([]*draft, 0, len(drafts))
 	for _, d := range drafts {
-		if _, err := k.loadInto(d.box); err != nil {
+		if err := k.loadInto(d.box); err != nil {
 			return drafts, err
 		}
 		rows, base, err := k.derive(d)
@@ -243,16 +243,16 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	return again, nil
 }
 
-func (k *Keeper) loadInto(b *box) (*box, error) {
+func (k *Keeper) loadInto(b *box) error {
 	if b.has() {
-		return b, nil
+		return nil
 	}
 	in, err := k.cfg.Store.LoadInbox(k.ctx, b.user)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.fill(in)
-	return b, nil
+	return nil
 }
 
 // begin takes the box's news in hand.
@@ -273,7 +273,10 @@ func (b *box) take(rows []parley.Row) {
 	defer b.mu.Unlock()
 	for i := range rows {
 		r := &rows[i]
-		b.rows[r.Conversation] = r
+		// What was read again meanwhile may be newer, another node's.
+		if old := b.rows[r.Conversation]; old == nil || old.Pos < r.Pos {
+			b.rows[r.Conversation] = r
+		}
 		b.pos = max(b.pos, r.Pos)
 	}
 	b.order = nil

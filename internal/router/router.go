@@ -1,28 +1,16 @@
 // Package router knows which node owns a conversation and takes what is asked
 // of the conversation there.
 //
-// Conversations hash to [Shards] logical shards, and a [Table] says who owns
+// Conversations hash to [parley.Shards] logical shards, and a [Table] says who owns
 // a shard. Ownership is a hint for speed: two nodes that both believe they
 // own a shard cost conflicts in the store, and nothing else.
 package router
 
 import (
 	"context"
-	"hash/fnv"
 
 	parley "github.com/parley-im/parley"
 )
-
-// Shards is how many logical shards there are. It never changes: what was
-// hashed once must be found again.
-const Shards = 4096
-
-// ShardOf returns the shard of a conversation, 0 to Shards-1.
-func ShardOf(c parley.ConversationID) int {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(c)) // a hash does not fail
-	return int(h.Sum64() % Shards)
-}
 
 // Node is where conversations live: this one, or the way to another. See
 // convo.Owner for what each call promises.
@@ -48,7 +36,7 @@ type Router struct {
 // New returns a router on the node here.
 func New(here Node, owner Table) *Router { return &Router{here: here, owner: owner} }
 
-func (r *Router) of(c parley.ConversationID) Node { return r.owner(ShardOf(c)) }
+func (r *Router) of(c parley.ConversationID) Node { return r.owner(parley.ShardOf(c)) }
 
 // Post takes p to the owner of its conversation.
 func (r *Router) Post(p parley.Post, done func(parley.Ack, error)) {

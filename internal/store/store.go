@@ -45,8 +45,16 @@ type Store interface {
 	Dirty
 	Inboxes
 	Records
+	Census
 	Life
 }
+
+// BucketSize is how many numbers of a conversation may share a partition. The
+// entries of one append lie within one bucket: those after 0, after 4096, …
+const BucketSize = 4096
+
+// Room returns how many entries fit after base in base's bucket.
+func Room(base parley.Seq) int { return BucketSize - int(base%BucketSize) }
 
 // Log is the conversation logs.
 type Log interface {
@@ -57,7 +65,8 @@ type Log interface {
 
 	// Append writes a.Entries at a.Base+1, a.Base+2, …, all or none, provided
 	// the head is a.Base; otherwise ErrConflict. The entries must be numbered
-	// so and carry their Count; a.Entries is not empty. An id that stands in
+	// so and carry their Count; a.Entries is not empty and no longer than
+	// Room(a.Base). An id that stands in
 	// the conversation already is the caller's fault: callers Find first, at a
 	// head they then append to. Concurrent appends to different conversations
 	// share their syncs.
@@ -94,9 +103,10 @@ type Append struct {
 // Dirty is the marks of conversations whose entries may not yet stand in
 // every member's inbox.
 type Dirty interface {
-	// DirtyAfter lists marked conversations in ascending order after c ("" for
-	// the first), at most limit.
-	DirtyAfter(ctx context.Context, c parley.ConversationID, limit int) ([]parley.ConversationID, error)
+	// DirtyAfter lists marked conversations of the shards that of reports true
+	// for (nil: of all), after c ("" for the first) in an order that is the
+	// engine's own but does not change, at most limit. See parley.ShardOf.
+	DirtyAfter(ctx context.Context, of func(shard int) bool, c parley.ConversationID, limit int) ([]parley.ConversationID, error)
 
 	// Settle removes the mark of c if the head is still head, and otherwise
 	// leaves it; neither is an error. It need not be durable at once: a mark
@@ -162,6 +172,19 @@ type Change struct {
 	Version uint64 // the version expected; 0: must not exist
 	Value   []byte
 	Remove  bool // remove it instead of writing Value
+}
+
+// Census lists what there is, for moving a store and for looking at all of it.
+// Each method returns at most limit names after the one given ("" for the
+// first), in an order that is the engine's own but does not change; an empty
+// answer is the end. What is made or removed meanwhile may be listed or not.
+type Census interface {
+	// Conversations lists the conversations that have entries.
+	Conversations(ctx context.Context, after parley.ConversationID, limit int) ([]parley.ConversationID, error)
+	// Users lists the users whose inboxes have been written.
+	Users(ctx context.Context, after parley.UserID, limit int) ([]parley.UserID, error)
+	// Partitions lists the partitions that hold records.
+	Partitions(ctx context.Context, after string, limit int) ([]string, error)
 }
 
 // Life is what an engine says of itself.

@@ -179,10 +179,10 @@ func (s *Store) Find(ctx context.Context, c parley.ConversationID, id parley.Mes
 }
 
 // DirtyAfter implements store.Dirty.
-func (s *Store) DirtyAfter(ctx context.Context, c parley.ConversationID, limit int) (out []parley.ConversationID, err error) {
+func (s *Store) DirtyAfter(ctx context.Context, of func(shard int) bool, c parley.ConversationID, limit int) (out []parley.ConversationID, err error) {
 	err = s.read(ctx, func() {
 		for id, conv := range s.conversations {
-			if conv.dirty && id > c {
+			if conv.dirty && id > c && (of == nil || of(parley.ShardOf(id))) {
 				out = append(out, id)
 			}
 		}

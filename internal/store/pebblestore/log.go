@@ -216,7 +216,7 @@ func (v *view) find(s *salt, c parley.ConversationID, id parley.MessageID) (foun
 }
 
 // DirtyAfter implements store.Dirty.
-func (s *Store) DirtyAfter(ctx context.Context, c parley.ConversationID, limit int) (out []parley.ConversationID, err error) {
+func (s *Store) DirtyAfter(ctx context.Context, of func(shard int) bool, c parley.ConversationID, limit int) (out []parley.ConversationID, err error) {
 	err = s.read(ctx, func(v *view) error {
 		out = nil
 		lower := append(dirtyKey(nil, c), 0)
@@ -227,7 +227,9 @@ func (s *Store) DirtyAfter(ctx context.Context, c parley.ConversationID, limit i
 			if len(out) >= limit {
 				return false, nil
 			}
-			out = append(out, parley.ConversationID(k[1:]))
+			if id := parley.ConversationID(k[1:]); of == nil || of(parley.ShardOf(id)) {
+				out = append(out, id)
+			}
 			return true, nil
 		})
 	})

@@ -37,7 +37,7 @@ type testCase struct {
 
 // Run holds the engine to the contract.
 func Run(t *testing.T, open Opener) {
-	for _, group := range [][]testCase{logCases, findCases, dirtyCases, inboxCases, recordCases, lifeCases, concurrencyCases} {
+	for _, group := range [][]testCase{logCases, findCases, dirtyCases, inboxCases, recordCases, censusCases, lifeCases, concurrencyCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				w := &world{t: t, place: open(t)}
@@ -129,7 +129,7 @@ func (w *world) find(c parley.ConversationID, id parley.MessageID, base parley.S
 
 func (w *world) dirty(after parley.ConversationID, limit int) []parley.ConversationID {
 	w.t.Helper()
-	out, err := w.s.DirtyAfter(w.ctx(), after, limit)
+	out, err := w.s.DirtyAfter(w.ctx(), nil, after, limit)
 	if err != nil {
 		w.t.Fatalf("dirty after: %v", err)
 	}

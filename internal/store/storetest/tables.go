@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,20 +43,25 @@ var dirtyCases = []testCase{
 			w.again()
 			wantIDs(t, w.dirty("", 10), "c")
 		}},
-	{"dirty/list", "DirtyAfter lists marked conversations in ascending order after c, at most limit.", "a sweep that misses one",
+	{"dirty/list", "DirtyAfter lists marked conversations of the shards asked for, after c in the engine's order, at most limit.", "a sweep that misses one",
 		func(t *testing.T, w *world) {
-			for _, c := range []parley.ConversationID{"b", "a", "g00000000000000000000000000", "ab", "z~"} {
+			marked := []parley.ConversationID{"a", "ab", "b", "g00000000000000000000000000", "z~"}
+			for _, c := range marked {
 				a := texts(c, 0, 1)
 				a.Dirty = true
 				w.append(a)
 			}
 			w.append(texts("clean", 0, 1))
 			w.again()
-			wantIDs(t, w.dirty("", 10), "a", "ab", "b", "g00000000000000000000000000", "z~")
-			wantIDs(t, w.dirty("", 2), "a", "ab")
-			wantIDs(t, w.dirty("ab", 2), "b", "g00000000000000000000000000")
-			wantIDs(t, w.dirty("aa", 1), "ab")
-			wantIDs(t, w.dirty("z~", 1))
+			all := w.dirty("", 10)
+			wantIDs(t, slices.Sorted(slices.Values(all)), marked...)
+			for i, c := range all {
+				wantIDs(t, w.dirty(c, 2), all[i+1:min(i+3, len(all))]...)
+				of := func(shard int) bool { return shard == parley.ShardOf(c) }
+				if got, err := w.s.DirtyAfter(w.ctx(), of, "", 10); err != nil || !slices.Contains(got, c) || len(got) == len(all) {
+					t.Errorf("of the shard of %s: %v, %v", c, got, err)
+				}
+			}
 			wantIDs(t, w.dirty("", 0))
 		}},
 }
