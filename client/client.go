@@ -52,7 +52,7 @@ type Client struct {
 	name   string
 	rand   io.Reader
 	jitter func() float64
-	dial   func(ctx context.Context) (socket, error)
+	dial   func(ctx context.Context, url string) (socket, error)
 
 	directs sync.Map // handle → parley.ConversationID, what To stands for
 }

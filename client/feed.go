@@ -38,6 +38,8 @@ type feed struct {
 	sub    Subscription
 	yield  func(News, error) bool
 
+	at string // where a goaway sent this client; empty: home
+
 	held  map[parley.ConversationID]parley.Seq // what the store holds, as far as it was asked on this connection
 	fresh bool                                 // the store was empty, and what there is was not told yet
 }
@@ -45,8 +47,11 @@ type feed struct {
 // Reasons for a connection to end that are not the server's failure.
 var errStopped = errors.New("client: the application has stopped iterating")
 
-// away is a goaway: come back after that time.
-type away struct{ after time.Duration }
+// away is a goaway: come back after that time, to url if there is one.
+type away struct {
+	after time.Duration
+	url   string
+}
 
 func (away) Error() string { return "the server asked to come back" }
 
@@ -83,6 +88,7 @@ func (f *feed) run(ctx context.Context) error {
 		case errors.As(err, &broken):
 			return broken.err
 		case errors.As(err, &leave):
+			f.at = leave.url
 			wait = b.next(&parley.Error{Code: parley.Draining, After: leave.after})
 		case parley.CodeOf(err).Retry() == parley.GiveUp:
 			return err
@@ -107,7 +113,7 @@ func (f *feed) session(ctx context.Context) error {
 	}
 	f.held, f.fresh = map[parley.ConversationID]parley.Seq{}, cursor == ""
 	dialCtx, cancel := context.WithTimeout(ctx, dialWithin)
-	s, err := f.client.dial(dialCtx)
+	s, err := f.connect(dialCtx)
 	cancel()
 	if err != nil {
 		return err
@@ -120,7 +126,7 @@ func (f *feed) session(ctx context.Context) error {
 		<-r.done
 	}()
 	go r.run(ctx, s)
-	hello, err := wire.Encode(wire.ClientFrame{T: wire.OpHello, Token: f.client.cred.Token, Cursor: cursor, Client: f.client.name})
+	hello, err := wire.Encode(wire.ClientFrame{T: wire.OpHello, Token: f.client.cred.Token, Cursor: cursor, Client: f.client.name, Follow: true})
 	if err != nil {
 		return &parley.Error{Code: parley.BadRequest, Op: "client.hello", Detail: "the token cannot be said; sign in again", Err: err}
 	}
@@ -128,6 +134,18 @@ func (f *feed) session(ctx context.Context) error {
 		return err
 	}
 	return f.listen(ctx, &r)
+}
+
+// connect goes where the last goaway said, or else home: a node that cannot be
+// reached from here is not worth a second try.
+func (f *feed) connect(ctx context.Context) (socket, error) {
+	if at := f.at; at != "" {
+		f.at = ""
+		if s, err := f.client.dial(ctx, at); err == nil {
+			return s, nil
+		}
+	}
+	return f.client.dial(ctx, f.client.cred.URL)
 }
 
 // listen takes frames until the connection ends.

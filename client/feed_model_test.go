@@ -150,7 +150,7 @@ func happen(w *world, m *memory, s step) (dies bool) {
 	case "cut":
 		w.cut(nil)
 	case "goaway":
-		w.cut(wire.AppendGoaway(nil, time.Duration(s.N)*time.Second))
+		w.cut(wire.AppendGoaway(nil, time.Duration(s.N)*time.Second, ""))
 	case "badreads":
 		w.mu.Lock()
 		w.badReads = s.N

@@ -27,12 +27,12 @@ type socket interface {
 	close()
 }
 
-// dialWebSocket connects.
-func (c *Client) dialWebSocket(ctx context.Context) (socket, error) {
+// dialWebSocket connects to the server at url.
+func (c *Client) dialWebSocket(ctx context.Context, url string) (socket, error) {
 	const op = "client.connect"
 	alive, cancel := context.WithCancelCause(context.Background())
 	s := &webSocket{alive: alive, cancel: cancel}
-	ws, resp, err := websocket.Dial(ctx, c.cred.URL+"/v1/connect", &websocket.DialOptions{
+	ws, resp, err := websocket.Dial(ctx, url+"/v1/connect", &websocket.DialOptions{
 		HTTPClient:     c.http,
 		HTTPHeader:     http.Header{"User-Agent": {c.name}},
 		Subprotocols:   []string{wire.Protocol},

@@ -114,7 +114,7 @@ func TestGoaway(t *testing.T) {
 		told, stop := listen(w.client(), Subscription{Store: &Place{}})
 		told()
 		began := time.Now()
-		w.cut(wire.AppendGoaway(nil, 20*time.Second))
+		w.cut(wire.AppendGoaway(nil, 20*time.Second, ""))
 		for {
 			synctest.Wait()
 			w.mu.Lock()
@@ -127,6 +127,34 @@ func TestGoaway(t *testing.T) {
 		}
 		if away := time.Since(began); away < 20*time.Second || away > 22*time.Second {
 			t.Errorf("it came back after %v", away)
+		}
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestGoawayElsewhere kills: a client that stays away from where it was sent,
+// and one that does not find home when it cannot be reached.
+func TestGoawayElsewhere(t *testing.T) {
+	const home, other, gone = "http://server", "https://b.chat.example", "https://c.chat.example"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.refuse = map[string]bool{gone: true}
+		c := w.client()
+		c.cred.URL = home
+		told, stop := listen(c, Subscription{Store: &Place{}})
+		told()
+		for _, url := range []string{other, gone, ""} {
+			w.cut(wire.AppendGoaway(nil, time.Second, url))
+			after(10 * time.Second)
+			synctest.Wait()
+		}
+		w.mu.Lock()
+		dialled := slices.Clone(w.dialled)
+		w.mu.Unlock()
+		if want := []string{home, other, home, home}; !slices.Equal(dialled, want) {
+			t.Errorf("it went to %v, want %v", dialled, want)
 		}
 		if err := stop(); !errors.Is(err, context.Canceled) {
 			t.Error(err)

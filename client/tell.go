@@ -22,7 +22,7 @@ func (f *feed) take(ctx context.Context, frame *wire.ServerFrame) error {
 		f.held, f.fresh = map[parley.ConversationID]parley.Seq{}, true
 		return f.tell(ctx, News{Reset: true})
 	case wire.FrameGoaway:
-		return away{millis(frame.AfterMS)}
+		return away{millis(frame.AfterMS), frame.URL}
 	case wire.FrameError:
 		return &parley.Error{Code: parley.Code(frame.Code), Op: "client.connection", Detail: frame.Message, After: millis(frame.RetryAfterMS)}
 	}

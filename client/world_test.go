@@ -23,6 +23,8 @@ import (
 // its cursors; what it pushes, and how its network treats requests, is up to
 // the test.
 type world struct {
+	refuse   map[string]bool // urls that cannot be reached
+	dialled  []string
 	mu       sync.Mutex
 	epoch    int
 	pos      uint64
@@ -73,11 +75,15 @@ type worldSocket struct {
 	open    bool
 }
 
-func (w *world) dial(context.Context) (socket, error) {
+func (w *world) dial(_ context.Context, url string) (socket, error) {
+	if w.refuse[url] {
+		return nil, closeError(io.ErrUnexpectedEOF)
+	}
 	s := &worldSocket{w: w, arrived: make(chan []byte, 1<<12), dead: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sessions = append(w.sessions, s)
+	w.dialled = append(w.dialled, url)
 	return s, nil
 }
 

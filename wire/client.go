@@ -110,6 +110,9 @@ func (s *scanner) clientField(f *ClientFrame, k []byte) fieldSet {
 	case "client":
 		f.Client = string(s.str("client"))
 		return fieldClient
+	case "follow":
+		f.Follow = s.bool("follow")
+		return fieldFollow
 	}
 	return 0
 }
@@ -298,6 +301,9 @@ func AppendClient(dst []byte, f *ClientFrame) []byte {
 		}
 		if f.Client != "" {
 			dst = appendStringField(dst, `,"client":`, f.Client)
+		}
+		if f.Follow {
+			dst = append(dst, `,"follow":true`...)
 		}
 	case OpPost:
 		dst = appendRef(dst, f.Ref)

@@ -207,7 +207,12 @@ func AppendResync(dst []byte, epoch parley.Epoch) []byte {
 	return append(appendStringField(dst, `{"t":"resync","epoch":`, epoch), '}')
 }
 
-// AppendGoaway appends a goaway frame: reconnect after that time.
-func AppendGoaway(dst []byte, after time.Duration) []byte {
-	return append(appendIntField(dst, `{"t":"goaway","after_ms":`, after.Milliseconds()), '}')
+// AppendGoaway appends a goaway frame: reconnect after that time, at url if
+// there is one.
+func AppendGoaway(dst []byte, after time.Duration, url string) []byte {
+	dst = appendIntField(dst, `{"t":"goaway","after_ms":`, after.Milliseconds())
+	if url != "" {
+		dst = appendStringField(dst, `,"url":`, url)
+	}
+	return append(dst, '}')
 }

@@ -43,7 +43,8 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 		{AppendPresence(nil, presence), ServerFrame{T: FramePresence, Items: presence}},
 		{AppendError(nil, "7", &parley.Error{Code: parley.RateLimited, Detail: "Wait.", After: 1500 * time.Microsecond}), ServerFrame{T: FrameError, Ref: "7", Code: "rate_limited", Message: "Wait.", RetryAfterMS: 2}},
 		{AppendResync(nil, "e2"), ServerFrame{T: FrameResync, Epoch: "e2"}},
-		{AppendGoaway(nil, 1500*time.Millisecond), ServerFrame{T: FrameGoaway, AfterMS: 1500}},
+		{AppendGoaway(nil, 1500*time.Millisecond, ""), ServerFrame{T: FrameGoaway, AfterMS: 1500}},
+		{AppendGoaway(nil, 0, "https://b.chat.example"), ServerFrame{T: FrameGoaway, URL: "https://b.chat.example"}},
 	} {
 		if !json.Valid(c.got) {
 			t.Errorf("not JSON: %s", c.got)

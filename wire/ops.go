@@ -23,10 +23,11 @@ const (
 	fieldLimit
 	fieldKind
 	fieldUsers
+	fieldFollow
 )
 
 var fieldNames = [...]string{"t", "token", "cursor", "client", "ref", "conversation", "id", "body", "base",
-	"reply_to", "delivered", "read", "after", "before", "limit", "kind", "users"}
+	"reply_to", "delivered", "read", "after", "before", "limit", "kind", "users", "follow"}
 
 // first returns the name of the first field of f.
 func (f fieldSet) first() string { return fieldNames[bits.TrailingZeros32(uint32(f))] }
@@ -47,7 +48,7 @@ type rule struct {
 }
 
 var rules = [...]rule{
-	{OpHello, fieldToken, fieldCursor | fieldClient},
+	{OpHello, fieldToken, fieldCursor | fieldClient | fieldFollow},
 	{OpPost, fieldRef | fieldConversation | fieldID | fieldBody, fieldBase | fieldReplyTo},
 	{OpMark, fieldConversation, fieldDelivered | fieldRead},
 	{OpRead, fieldRef | fieldConversation, fieldAfter | fieldBefore | fieldLimit},
@@ -81,7 +82,7 @@ var frames = [...]Frame{
 	{FramePresence, []string{"items"}, nil},
 	{FrameError, []string{"code", "message"}, []string{"ref", "retry_after_ms"}},
 	{FrameResync, []string{"epoch"}, nil},
-	{FrameGoaway, []string{"after_ms"}, nil},
+	{FrameGoaway, []string{"after_ms"}, []string{"url"}},
 }
 
 // A Frame is one kind of frame that a server may send, with the fields it

@@ -156,6 +156,7 @@ type ClientFrame struct {
 	Token        string   `json:"token,omitzero"`  // hello
 	Cursor       string   `json:"cursor,omitzero"` // hello; empty or null: from nothing
 	Client       string   `json:"client,omitzero"` // hello: name/version
+	Follow       bool     `json:"follow,omitzero"` // hello: this client goes where a goaway sends it
 	Ref          Ref      `json:"ref,omitzero"`    // post, read
 	Conversation string   `json:"conversation,omitzero"`
 	ID           string   `json:"id,omitzero"`   // post
@@ -193,6 +194,7 @@ type ServerFrame struct {
 	Message      string  `json:"message,omitzero"` // error
 	RetryAfterMS int64   `json:"retry_after_ms,omitzero"`
 	AfterMS      int64   `json:"after_ms,omitzero"` // goaway
+	URL          string  `json:"url,omitzero"`      // goaway: connect there; empty: where you came from
 
 	Sender string     `json:"sender,omitzero"` // whisper: the user who does it
 	Kind   string     `json:"kind,omitzero"`   // whisper: what, "typing"

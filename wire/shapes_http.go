@@ -44,3 +44,10 @@ type (
 		LastSeen string `json:"last_seen,omitzero"`
 	}
 )
+
+// Node is where a device had best connect. Both are empty when every address
+// is as good.
+type Node struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}

@@ -98,3 +98,16 @@ func (c *cache[K, V]) len() int {
 	defer c.mu.Unlock()
 	return c.order.Len()
 }
+
+// dropWhere drops the values that match.
+func (c *cache[K, V]) dropWhere(match func(V) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fills++
+	for k, e := range c.entries {
+		if match(e.Value.(cached[K, V]).value) {
+			c.order.Remove(e)
+			delete(c.entries, k)
+		}
+	}
+}

@@ -83,3 +83,9 @@ func (a *Accounts) seen(ctx context.Context, id Identity, r store.Record, rec de
 		a.log.Debug("device not marked as seen", "user", string(id.User), "device", string(id.Device), "err", err)
 	}
 }
+
+// Forget takes a device that was signed out elsewhere out of memory, so that
+// its token is looked up again.
+func (a *Accounts) Forget(d parley.DeviceID) {
+	a.tokens.dropWhere(func(id Identity) bool { return id.Device == d })
+}

@@ -44,6 +44,11 @@ func (e *Edge) signIn(c *call) (int, any, error) {
 	return http.StatusCreated, signedIn(s), nil
 }
 
+func (e *Edge) node(c *call) (int, any, error) {
+	id, url := e.cfg.Node(c.id.User)
+	return http.StatusOK, &wire.Node{ID: id, URL: url}, nil
+}
+
 func (e *Edge) signOut(c *call) (int, any, error) {
 	return http.StatusNoContent, nil, e.cfg.SignIn.SignOut(c.Context(), c.id.User, c.id.Device)
 }

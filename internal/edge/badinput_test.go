@@ -37,7 +37,7 @@ var takers = []struct{ method, path, good string }{
 
 // private are calls that need a token.
 var private = []struct{ method, path string }{
-	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"PATCH", "/v1/me"},
+	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
 	{"GET", "/v1/users/bob"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
 	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},

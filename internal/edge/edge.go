@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	News          News
 	Describer     Describer
 	Sessions      Sessions
+
+	// Node says which server of a cluster holds a user's inbox, and its
+	// address; nil, or empty: every address is as good.
+	Node func(parley.UserID) (id, url string)
 
 	Limiter  *Limiter             // of sends; nil: none. Sessions share it
 	Limits   wire.Limits          // wire.DefaultLimits()
@@ -91,6 +96,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	if cfg.Limits == (wire.Limits{}) {
 		cfg.Limits = wire.DefaultLimits()
+	}
+	if cfg.Node == nil {
+		cfg.Node = func(parley.UserID) (string, string) { return "", "" }
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }

@@ -206,7 +206,7 @@ func (h *hub) drain(ctx context.Context, spread time.Duration) {
 // sayGoaway closes c and has its client come back after that time and a
 // little, so that those who are told together do not come together.
 func (h *hub) sayGoaway(c *conn, after time.Duration) {
-	c.closeAfter(wire.AppendGoaway(nil, after+h.jitter(time.Second)), wire.CloseRetryNow, "the server restarts")
+	c.closeAfter(wire.AppendGoaway(nil, after+h.jitter(time.Second), ""), wire.CloseRetryNow, "the server restarts")
 }
 
 func (h *hub) count() int {

@@ -120,6 +120,7 @@ var goodCalls = []struct {
 	{"sign_in", "POST", "/v1/sessions", `{"handle":"bob","password":"correct horse"}`, 201},
 	{"devices", "GET", "/v1/devices", "", 200},
 	{"me", "GET", "/v1/me", "", 200},
+	{"node", "GET", "/v1/node", "", 200},
 	{"rename", "PATCH", "/v1/me", `{"name":"Alice A."}`, 200},
 	{"user", "GET", "/v1/users/bob", "", 200},
 	{"user", "GET", "/v1/users/@BOB", "", 200},

@@ -70,6 +70,8 @@ var routes = []route{
 	{method: "GET", path: "/v1/me", name: "me", summary: "The account that asks.", status: 200, out: wire.Me{}, call: (*Edge).me},
 	{method: "PATCH", path: "/v1/me", name: "rename", summary: "Change how you are called.",
 		in: body[wire.MePatch](), status: 200, out: wire.Me{}, call: (*Edge).patchMe},
+	{method: "GET", path: "/v1/node", name: "node", summary: "The server of a cluster that is best for you to connect to.",
+		status: 200, out: wire.Node{}, call: (*Edge).node},
 	{method: "GET", path: "/v1/users/{user}", name: "user", summary: "A user by id or exact handle.",
 		status: 200, out: wire.User{}, errors: []int{404}, call: (*Edge).user},
 

@@ -29,7 +29,7 @@ func said() map[string][]byte {
 		"none":    wire.AppendEntries(nil, "", "dconv", nil, 8, ""),
 		"changes": wire.AppendChanges(nil, rows, "e.5", true),
 		"error":   wire.AppendError(nil, "6", &parley.Error{Code: parley.Overloaded, Detail: "wait", After: 250 * time.Millisecond}),
-		"goaway":  wire.AppendGoaway(nil, time.Second),
+		"goaway":  wire.AppendGoaway(nil, time.Second, ""),
 	}
 }
 

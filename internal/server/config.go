@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/cluster"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/wire"
 )
@@ -38,9 +39,20 @@ type Config struct {
 	SettleEvery    time.Duration      // how often dirty marks of quiet conversations go; a minute
 	DrainSpread    time.Duration      // over how long connections are told to leave; 10 s at most
 
+	Cluster *Cluster // nil: this server is alone
+
 	Now    func() time.Time // time.Now
 	Rand   io.Reader        // crypto/rand; safe for concurrent use
 	Logger *slog.Logger     // discards
+}
+
+// Cluster is a node's place among others. All nodes of a cluster share one
+// store.
+type Cluster struct {
+	ID     cluster.NodeID
+	Bus    cluster.Bus // the server's own once Start returned without an error
+	URL    string      // where clients reach this very node; empty: they are not sent to nodes
+	Weight int         // the node's share of the work beside others'; cluster's default
 }
 
 func (c Config) withDefaults() (Config, error) {

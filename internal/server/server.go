@@ -27,6 +27,7 @@ type Server struct {
 	accounts *account.Accounts
 	sessions *session.Hub
 	edge     *edge.Edge
+	node     *node // nil: alone
 	setup    string
 
 	ctx      context.Context // ends with the server
@@ -50,8 +51,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.abandon()
 		return nil, err
 	}
-	begun := cfg.Now()
-	swept, err := s.fanout.Sweep(ctx, marks{cfg.Store})
+	if s.node != nil {
+		err = s.join(ctx)
+	} else {
+		err = s.sweep(ctx, nil)
+	}
 	if err == nil {
 		s.setup, _, _, err = s.accounts.SetupCode(ctx)
 		if cfg.Store.Writable() != nil {
@@ -61,9 +65,6 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		s.abandon()
 		return nil, err
-	}
-	if swept > 0 {
-		cfg.Logger.Info("conversations swept", slog.Int("conversations", swept), slog.Duration("took", cfg.Now().Sub(begun)))
 	}
 	s.run(s.settle)
 	s.serve(s.edge.Serve, cfg.Listener)
@@ -76,36 +77,50 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 // compose wires the parts together, from the store to the sockets.
 func (s *Server) compose() (err error) {
 	cfg := &s.cfg
+	if cfg.Cluster != nil {
+		s.node = newNode(s)
+	}
 	s.inboxes = inbox.New(inbox.Config{
 		Store: cfg.Store, Log: cfg.Store, Logger: cfg.Logger, Now: cfg.Now, Coalesce: cfg.Coalesce,
-		Changed: func(u parley.UserID) { s.fanout.Changed(u) },
+		Changed: func(u parley.UserID) { s.fanout.Changed(u) }, Term: s.node.termOfUser(),
 	})
-	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Log: cfg.Store, Logger: cfg.Logger})
-	s.owner = convo.New(convo.Config{Log: cfg.Store, Publisher: s.fanout, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger})
-	conversations := router.New(s.owner, router.Alone(s.owner))
+	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
+	s.owner = convo.New(convo.Config{
+		Log: cfg.Store, Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
+	})
+	s.node.compose(s)
 	s.accounts, err = account.New(account.Config{
 		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
-		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.fanout.Revoke,
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.revoked(),
 	})
 	if err != nil {
 		return err
 	}
+	return s.composeEdge()
+}
+
+// composeEdge wires what faces the outside.
+func (s *Server) composeEdge() (err error) {
+	cfg := &s.cfg
 	var limiter *edge.Limiter // nil: none
 	if !cfg.NoRateLimits {
 		limiter = edge.NewLimiter(cfg.Now)
 	}
+	conversations := router.New(s.owner, s.table())
+	inboxes, board := s.allInboxes(), s.switchboard()
 	describer := describer{conversations: conversations, people: s.accounts, fanout: s.fanout}
 	s.sessions = session.New(session.Config{
-		Conversations: conversations, Inboxes: s.inboxes, Fanout: s.fanout, Describer: describer,
+		Conversations: conversations, Inboxes: inboxes, Fanout: board, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
 	})
 	s.edge, err = edge.New(edge.Config{
 		SignIn: s.accounts, People: s.accounts, Invites: s.accounts,
 		Conversations: conversations,
-		History:       session.History{Conversations: conversations, Fanout: s.fanout},
-		Inboxes:       s.inboxes,
-		News:          news{session.Poll{Inboxes: s.inboxes, Fanout: s.fanout, Epoch: cfg.Store.Epoch()}},
+		History:       session.History{Conversations: conversations, Fanout: board},
+		Inboxes:       inboxes,
+		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
+		Node:          s.node.nearest(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
 		Limiter:       limiter, Limits: cfg.limits(), Ready: cfg.Store.Writable,
 		Origins: cfg.Origins, BaseURL: cfg.BaseURL, Logger: cfg.Logger,
@@ -118,12 +133,17 @@ func (s *Server) compose() (err error) {
 func (s *Server) serve(answer func(net.Listener) error, l net.Listener) {
 	s.run(func() {
 		if err := answer(l); err != nil {
-			select {
-			case s.failed <- err:
-			default: // one reason is enough
-			}
+			s.fail(err)
 		}
 	})
+}
+
+// fail says why the server cannot go on.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default: // one reason is enough
+	}
 }
 
 // run runs loop on a goroutine that stopping waits for.
@@ -172,6 +192,7 @@ func (s *Server) Close(ctx context.Context) (err error) {
 }
 
 func (s *Server) drain(ctx context.Context) error {
+	s.node.drain()
 	s.edge.Drain(ctx, s.spread())
 	s.edge.Shutdown(ctx)
 	s.edge.Close()
@@ -180,6 +201,7 @@ func (s *Server) drain(ctx context.Context) error {
 	if err := s.fanout.Settle(ctx, marks{s.cfg.Store}, s.owner); err != nil {
 		s.cfg.Logger.Warn("dirty marks not settled; the next start sweeps", slog.Any("err", err))
 	}
+	s.node.leave(ctx)
 	_ = s.inboxes.Close(ctx) // what is not written is swept at the next start
 	s.cancel()
 	s.running.Wait()
@@ -209,6 +231,7 @@ func (s *Server) abandon() {
 		s.edge.Close()
 	}
 	s.owner.Close(ended)
+	s.node.kill()
 	if s.sessions != nil {
 		s.sessions.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/coder/websocket/wsjson"
 
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/cluster/clustertest"
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/memstore"
@@ -25,11 +28,33 @@ import (
 // cheap is the work of a password in tests.
 var cheap = account.HashParams{Time: 1, MemoryKiB: 64, Threads: 1}
 
+// world is one server, or several nodes of one: then every call goes to the
+// next of them.
 type world struct {
-	t   *testing.T
-	srv *server.Server
-	url string
+	t    *testing.T
+	srv  *server.Server // the last one started
+	urls []string
+	next atomic.Int64
 }
+
+func (w *world) url() string { return w.urls[int(w.next.Add(1))%len(w.urls)] }
+
+// cluster starts three nodes over one store.
+func cluster3(t *testing.T, s store.Store) *world {
+	t.Helper()
+	hub := clustertest.NewHub(1)
+	all := &world{t: t}
+	for _, id := range []cluster.NodeID{"a", "b", "c"} {
+		w := start(t, lasting{s}, func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: hub.Bus(id)} })
+		all.srv, all.urls = w.srv, append(all.urls, w.urls...)
+	}
+	return all
+}
+
+// lasting is a store that outlives the server that closes it.
+type lasting struct{ store.Store }
+
+func (lasting) Close() error { return nil }
 
 func start(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
@@ -46,7 +71,7 @@ func start(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = srv.Close(context.Background()) })
-	return &world{t: t, srv: srv, url: "http://" + l.Addr().String()}
+	return &world{t: t, srv: srv, urls: []string{"http://" + l.Addr().String()}}
 }
 
 // call makes one request and decodes its answer into out, failing unless the
@@ -61,7 +86,7 @@ func (w *world) call(token, method, path string, in any, want int, out any) {
 		}
 		body = bytes.NewReader(raw)
 	}
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, body)
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url()+path, body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -105,7 +130,7 @@ type socket struct {
 
 func (w *world) connect(token, cursor string) *socket {
 	w.t.Helper()
-	c, _, err := websocket.Dial(w.t.Context(), w.url+"/v1/connect", &websocket.DialOptions{Subprotocols: []string{wire.Protocol}})
+	c, _, err := websocket.Dial(w.t.Context(), w.url()+"/v1/connect", &websocket.DialOptions{Subprotocols: []string{wire.Protocol}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -161,6 +186,7 @@ func TestTwoPeopleTalk(t *testing.T) {
 			twoPeople(t, start(t, s))
 		})
 	}
+	t.Run("three nodes", func(t *testing.T) { twoPeople(t, cluster3(t, memstore.New())) })
 }
 
 func twoPeople(t *testing.T, w *world) {
@@ -264,7 +290,7 @@ func TestCrashBetweenAppendAndInbox(t *testing.T) {
 	if len(list.Items) != 1 || list.Items[0].Head != 6 || list.Items[0].Unread != 5 {
 		t.Errorf("bob's inbox after the crash: %+v", list.Items)
 	}
-	if left, err := s.DirtyAfter(t.Context(), "", 10); err != nil || len(left) != 0 {
+	if left, err := s.DirtyAfter(t.Context(), nil, "", 10); err != nil || len(left) != 0 {
 		t.Errorf("still marked after the sweep: %v, %v", left, err)
 	}
 }
@@ -281,7 +307,7 @@ func TestDrain(t *testing.T) {
 	var sync wire.Sync
 	w.call(alice.Token, "GET", "/v1/sync", nil, 200, &sync)
 	go func() {
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", w.url+"/v1/sync?timeout=50&cursor="+sync.Cursor, nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", w.url()+"/v1/sync?timeout=50&cursor="+sync.Cursor, nil)
 		req.Header.Set("Authorization", "Bearer "+alice.Token)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {

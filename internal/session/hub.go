@@ -124,7 +124,7 @@ func (h *Hub) start(work func()) bool {
 func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame, conn Conn) (*Session, error) {
 	s := &Session{
 		hub: h, conn: conn,
-		user: parley.UserID(user.ID), device: parley.DeviceID(device.ID),
+		user: parley.UserID(user.ID), device: parley.DeviceID(device.ID), follows: hello.Follow,
 	}
 	s.out = append(s.out, wire.AppendWelcome(nil, &wire.Welcome{
 		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,

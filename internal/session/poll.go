@@ -109,3 +109,9 @@ func (w *waiter) Changed() { w.wake() }
 
 // Revoked implements fanout.Watcher; the next poll is refused by its token.
 func (w *waiter) Revoked(parley.DeviceID) { w.wake() }
+
+// Keep implements fanout.Watcher, as Revoked does.
+func (w *waiter) Keep([]parley.DeviceID) { w.wake() }
+
+// Lead implements fanout.Watcher: a poll is over soon anyway.
+func (w *waiter) Lead(string) {}

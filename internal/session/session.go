@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -30,12 +31,15 @@ type Session struct {
 	device parley.DeviceID
 	stop   func() // ends watching
 
+	follows bool // the device goes where a goaway sends it
+
 	mu       sync.Mutex
 	out      [][]byte // answers that wait
 	outBytes int
 	reads    []wire.ClientFrame                   // reads that wait
 	nudged   map[parley.ConversationID]parley.Seq // and the head they may have
 	changed  bool                                 // rows may have changed
+	lead     string                               // where the device is sent; empty: nowhere
 	running  bool                                 // a goroutine runs
 	closed   bool
 
@@ -164,6 +168,24 @@ func (s *Session) Revoked(d parley.DeviceID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeLocked(wire.CloseSignedOut, "this device was signed out")
+}
+
+// Keep implements fanout.Watcher.
+func (s *Session) Keep(devices []parley.DeviceID) {
+	if !slices.Contains(devices, s.device) {
+		s.Revoked(s.device)
+	}
+}
+
+// Lead implements fanout.Watcher: a device that goes where it is sent is sent
+// there, once what it was owed is written.
+func (s *Session) Lead(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.follows && s.lead == "" && !s.closed {
+		s.lead = url
+		s.schedule()
+	}
 }
 
 // Closed says that the connection is gone.

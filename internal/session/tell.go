@@ -28,6 +28,7 @@ type work struct {
 	reads   []wire.ClientFrame
 	nudged  map[parley.ConversationID]parley.Seq
 	changed bool
+	lead    string
 }
 
 // take takes what there is to say; false when there is nothing: then the
@@ -35,10 +36,10 @@ type work struct {
 func (s *Session) take() (work, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := work{s.out, s.reads, s.nudged, s.changed}
+	w := work{s.out, s.reads, s.nudged, s.changed, s.lead}
 	s.out, s.reads, s.nudged, s.changed = nil, nil, nil, false
 	s.outBytes = 0
-	if s.closed || len(w.out)+len(w.reads)+len(w.nudged) == 0 && !w.changed {
+	if s.closed || len(w.out)+len(w.reads)+len(w.nudged) == 0 && !w.changed && w.lead == "" {
 		s.running = false
 		return w, false
 	}
@@ -70,10 +71,18 @@ func (s *Session) run() {
 			s.fail(err)
 			continue
 		}
+		if w.lead != "" {
+			frames = append(frames, wire.AppendGoaway(nil, 0, w.lead))
+		}
 		if len(frames) > 0 && s.conn.WriteFrames(frames) != nil {
 			// The connection says so to edge, which tells this session.
 			s.mu.Lock()
 			s.closed = true
+			s.mu.Unlock()
+		}
+		if w.lead != "" {
+			s.mu.Lock()
+			s.closeLocked(wire.CloseRetryNow, "another node of this server is nearer to you")
 			s.mu.Unlock()
 		}
 	}

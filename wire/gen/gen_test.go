@@ -85,7 +85,7 @@ func TestScript(t *testing.T) {
 		"  entries: Entry[];\n",
 		"  data?: string;\n",
 		"export interface List<T> {\n  items: T[];\n  next: string | null;\n}\n",
-		"export interface HelloOp {\n  t: \"hello\";\n  token: string;\n  cursor?: string | null;\n  client?: string;\n}\n",
+		"export interface HelloOp {\n  t: \"hello\";\n  token: string;\n  cursor?: string | null;\n  client?: string;\n  follow?: boolean;\n}\n",
 		"export interface AckFrame {\n  t: \"ack\";\n  ref: Ref;\n",
 		"export type ServerFrame =\n  | WelcomeFrame\n",
 		"  draining: { status: 503,",

@@ -346,11 +346,18 @@ export interface Presence {
   last_seen?: string;
 }
 
+/** Node is where a device had best connect. Both are empty when every address is as good. */
+export interface Node {
+  id: string;
+  url: string;
+}
+
 export interface HelloOp {
   t: "hello";
   token: string;
   cursor?: string | null;
   client?: string;
+  follow?: boolean;
 }
 
 export interface PostOp {
@@ -461,6 +468,7 @@ export interface ResyncFrame {
 export interface GoawayFrame {
   t: "goaway";
   after_ms: number;
+  url?: string;
 }
 
 /** Any frame a server of this version sends. Ignore fields and frames that are not here: they are of a later one. */

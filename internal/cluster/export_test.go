@@ -1,0 +1,21 @@
+package cluster
+
+// Seeded returns c with a fault that a test must find.
+func (c Config) Seeded(fault string) Config {
+	switch fault {
+	case "":
+	case "digest":
+		c.seeded.noDigest = true
+	case "table":
+		c.seeded.noTable = true
+	case "announced":
+		c.seeded.noAnnounced = true
+	case "clock":
+		c.seeded.noClock = true
+	case "echo":
+		c.seeded.noEcho = true
+	default:
+		panic("no such fault: " + fault)
+	}
+	return c
+}

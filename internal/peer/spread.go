@@ -1,0 +1,281 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/cluster"
+)
+
+// item is what a commit means for the members whose inboxes live on one node.
+type item struct {
+	Conversation parley.ConversationID   `json:"conversation"`
+	Kind         parley.ConversationKind `json:"kind"`
+	Members      []parley.Member         `json:"members"`
+	Entries      []parley.Entry          `json:"entries,omitzero"` // none: only where it stands
+	Head         parley.Seq              `json:"head,omitzero"`    // without entries
+	Count        uint64                  `json:"count,omitzero"`   // without entries: messages in 1..Head
+	Senders      []parley.UserID         `json:"senders,omitzero"` // who waits until their inbox shows it
+
+	told  func(error) // nil: nobody waits
+	until time.Time   // when whoever waits gives up
+}
+
+// size estimates the bytes an item holds on to.
+func (it *item) size() int64 {
+	n := int64(256 + 64*len(it.Members))
+	for i := range it.Entries {
+		n += 256 + int64(len(it.Entries[i].Body.Data))
+	}
+	return n
+}
+
+// conversation is the item's conversation with the item's members only.
+func (it *item) conversation() *parley.Conversation {
+	return &parley.Conversation{ID: it.Conversation, Kind: it.Kind, Members: it.Members}
+}
+
+// Spread takes commits to the members' inboxes, wherever they live. It is
+// convo's publisher, and fanout's inboxes of everybody.
+type Spread struct {
+	p *Peers
+
+	mu    sync.Mutex
+	noted []note // by Advance, until Flush
+}
+
+// note is one member's part of a sweep.
+type note struct {
+	user    parley.UserID
+	advance parley.Advance
+}
+
+// Spread returns what takes commits to everybody.
+func (p *Peers) Spread() *Spread { return &Spread{p: p} }
+
+// Publish implements convo.Publisher.
+func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
+	s.p.cfg.Fanout.Moved(c.ID)
+	it := item{
+		Conversation: c.ID, Kind: c.Kind, Members: c.Members, Entries: entries,
+		told: told, until: time.Now().Add(failWithin),
+	}
+	for i := range entries {
+		if u := entries[i].Sender; !slices.Contains(it.Senders, u) {
+			it.Senders = append(it.Senders, u)
+		}
+	}
+	s.p.route(it)
+}
+
+// Confirm implements convo.Publisher: it notes the entry in its sender's
+// inbox once more.
+func (s *Spread) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
+	m, ok := c.Member(e.Sender)
+	if !ok {
+		told(nil)
+		return
+	}
+	s.p.route(item{
+		Conversation: c.ID, Kind: c.Kind, Members: []parley.Member{m}, Head: e.Seq, Count: e.Count,
+		Senders: []parley.UserID{e.Sender}, told: told, until: time.Now().Add(failWithin),
+	})
+}
+
+// Advance notes where a conversation stands, for Flush.
+func (s *Spread) Advance(user parley.UserID, a parley.Advance) {
+	s.mu.Lock()
+	s.noted = append(s.noted, note{user, a})
+	s.mu.Unlock()
+}
+
+// Flush returns when everything advanced before is durable, wherever it is.
+func (s *Spread) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	noted := s.noted
+	s.noted = nil
+	s.mu.Unlock()
+	for len(noted) > 0 {
+		left, err := s.deliver(ctx, noted)
+		if len(left) == 0 {
+			break
+		}
+		if noted = left; !s.p.pause(ctx, askPause) {
+			return unreachable("peer.flush", err)
+		}
+	}
+	return s.p.cfg.Keeper.Flush(ctx)
+}
+
+// notesAtOnce bounds the notes of one message.
+const notesAtOnce = 512
+
+// deliver has notes made durable, and returns those for which that is not
+// known.
+func (s *Spread) deliver(ctx context.Context, noted []note) (left []note, err error) {
+	at := make(map[cluster.NodeID][]note)
+	for _, n := range noted {
+		to := s.p.owner(parley.ShardOfUser(n.user))
+		if to == s.p.self() {
+			s.p.cfg.Keeper.Advance(n.user, n.advance)
+			continue
+		}
+		at[to] = append(at[to], n)
+	}
+	for to, notes := range at {
+		for chunk := range slices.Chunk(notes, notesAtOnce) {
+			if e := s.deliverTo(ctx, to, chunk); e != nil {
+				left, err = append(left, chunk...), e
+			}
+		}
+	}
+	return left, err
+}
+
+func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note) error {
+	items := make([]item, len(notes))
+	users := make([]parley.UserID, len(notes))
+	for i, n := range notes {
+		a := n.advance
+		users[i] = n.user
+		items[i] = item{
+			Conversation: a.Conversation, Kind: a.Kind, Head: a.Head, Count: a.Count,
+			Members: []parley.Member{{User: n.user, Since: a.Since, Until: a.Until}},
+		}
+	}
+	r, err := s.p.ask(ctx, to, request{Op: opNote, Items: items})
+	if err != nil {
+		return err
+	}
+	if len(r.NotMine) > 0 {
+		return errNotMine
+	}
+	slices.Sort(users)
+	_, err = s.p.ask(ctx, to, request{Op: opDurable, Users: slices.Compact(users)})
+	return err
+}
+
+// route takes an item to the nodes where its members' inboxes live. Whoever
+// waits is told once, when every part is.
+func (p *Peers) route(it item) {
+	parts := make(map[cluster.NodeID]*item)
+	for _, m := range it.Members {
+		if len(it.Entries) > 0 && m.Until != 0 && m.Until < it.Entries[0].Seq {
+			continue // left before these
+		}
+		to := p.owner(parley.ShardOfUser(m.User))
+		part := parts[to]
+		if part == nil {
+			part = &item{Conversation: it.Conversation, Kind: it.Kind, Entries: it.Entries, Head: it.Head, Count: it.Count, until: it.until}
+			parts[to] = part
+		}
+		part.Members = append(part.Members, m)
+		if slices.Contains(it.Senders, m.User) {
+			part.Senders = append(part.Senders, m.User)
+		}
+	}
+	if it.told != nil {
+		all := &tally{told: it.told, left: 1}
+		for _, part := range parts {
+			if len(part.Senders) > 0 {
+				all.left++
+				part.told = all.one
+			}
+		}
+		defer all.one(nil)
+	}
+	// Recipients first: the nodes of the senders are told last.
+	for _, last := range []bool{false, true} {
+		for to, part := range parts {
+			if (len(part.Senders) > 0) != last {
+				continue
+			}
+			if to == p.self() {
+				p.take(part)
+				p.assure(part)
+			} else {
+				p.link(to).push(part)
+			}
+		}
+	}
+}
+
+// tally tells one who waits for several.
+type tally struct {
+	mu   sync.Mutex
+	told func(error)
+	left int
+	err  error
+}
+
+func (t *tally) one(err error) {
+	t.mu.Lock()
+	if t.left--; err != nil {
+		t.err = err
+	}
+	done, err := t.left == 0, t.err
+	t.mu.Unlock()
+	if done {
+		t.told(err)
+	}
+}
+
+// take notes an item whose members live here.
+func (p *Peers) take(it *item) {
+	if len(it.Entries) > 0 {
+		p.cfg.Fanout.Deliver(it.conversation(), it.Entries)
+		return
+	}
+	for _, m := range it.Members {
+		p.cfg.Keeper.Advance(m.User, parley.Advance{
+			Conversation: it.Conversation, Kind: it.Kind, Since: m.Since, Until: m.Until,
+			From: it.Head, Head: it.Head, Count: it.Count,
+		})
+	}
+}
+
+// assure tells who waits for an item that was taken here: at once where this
+// node's memory is what a sync reads, else when it is durable.
+func (p *Peers) assure(it *item) {
+	if it.told == nil {
+		return
+	}
+	all := &tally{told: func(err error) { p.confirm(it, err) }, left: 1}
+	for _, u := range it.Senders {
+		if p.cfg.Cluster.Term(parley.ShardOfUser(u)) != 0 {
+			continue
+		}
+		all.mu.Lock()
+		all.left++
+		all.mu.Unlock()
+		p.cfg.Keeper.WhenDurable(u, all.one)
+	}
+	all.one(nil)
+}
+
+// confirm answers for an item whose senders' inboxes show it, as soon as this
+// node is left out of nobody's settled view: until then what it made durable
+// may be hidden behind another's memory.
+func (p *Peers) confirm(it *item, err error) {
+	if it.told == nil || err != nil || p.cfg.Cluster.Announced() {
+		it.answer(err)
+		return
+	}
+	if !p.start(func() {
+		for !p.cfg.Cluster.Announced() {
+			if time.Now().After(it.until) || !p.pause(p.ctx, askPause) {
+				it.answer(unreachable("peer.confirm", errUnannounced))
+				return
+			}
+		}
+		it.answer(nil)
+	}) {
+		it.answer(errDraining("peer.confirm"))
+	}
+}
+
+var errUnannounced = errors.New("peer: this node does not stand in the node table")

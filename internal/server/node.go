@@ -1,0 +1,333 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/convo"
+	"github.com/parley-im/parley/internal/edge"
+	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/peer"
+	"github.com/parley-im/parley/internal/router"
+	"github.com/parley-im/parley/internal/session"
+)
+
+// node is this server's place in its cluster. A nil node is a server alone;
+// every method says what that means.
+type node struct {
+	id     cluster.NodeID
+	joined atomic.Pointer[cluster.Node] // nil: not yet
+
+	// static after compose
+	peers  *peer.Peers
+	spread *peer.Spread
+}
+
+func newNode(s *Server) *node { return &node{id: s.cfg.Cluster.ID} }
+
+// compose makes what a cluster adds to the parts there are.
+func (n *node) compose(s *Server) {
+	if n == nil {
+		return
+	}
+	n.peers = peer.New(peer.Config{
+		Cluster: membership{n}, Conversations: s.owner, Keeper: s.inboxes, Fanout: s.fanout,
+		Inherit: func(ctx context.Context, gained func(int) bool) error {
+			if err := s.sweep(ctx, gained); err != nil {
+				return err
+			}
+			return s.fanout.Redo(ctx, marks{s.cfg.Store})
+		},
+		SignedOut: func(_ parley.UserID, d parley.DeviceID) { s.accounts.Forget(d) },
+		Recheck:   s.recheck, Logger: s.cfg.Logger,
+	})
+	n.spread = n.peers.Spread()
+}
+
+// openWithin is how long a start waits until this node may answer syncs. It
+// serves after that in any case: what cannot be answered yet waits by itself.
+const openWithin = 10 * time.Second
+
+// join makes the server a member of its cluster.
+func (s *Server) join(ctx context.Context) error {
+	c, n := s.cfg.Cluster, s.node
+	joined, err := cluster.Join(ctx, cluster.Config{
+		ID: c.ID, URL: c.URL, Version: s.cfg.Version, Weight: c.Weight, Shards: parley.Shards,
+		Bus: c.Bus, Records: s.cfg.Store, Peers: n.peers,
+		Changed: n.peers.Changed, Now: s.cfg.Now, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.joined.Store(joined)
+	n.peers.Changed(joined.View())
+	n.peers.Start()
+	s.run(s.lead)
+	n.peers.Open(ctx, openWithin)
+	s.run(func() {
+		select {
+		case err := <-joined.Failed():
+			s.fail(err)
+		case <-s.ctx.Done():
+		}
+	})
+	return nil
+}
+
+// drain takes the node out of the ring: others take over what it owns, while
+// it still answers.
+func (n *node) drain() {
+	if n == nil {
+		return
+	}
+	if joined := n.joined.Load(); joined != nil {
+		joined.Drain()
+	}
+}
+
+// leave says goodbye, once nothing is left to hand over.
+func (n *node) leave(ctx context.Context) {
+	if n == nil {
+		return
+	}
+	if joined := n.joined.Load(); joined != nil {
+		joined.Leave(ctx)
+	}
+	n.peers.Close()
+}
+
+// kill ends the node without a word.
+func (n *node) kill() {
+	if n == nil || n.peers == nil {
+		return
+	}
+	if joined := n.joined.Load(); joined != nil {
+		joined.Kill()
+	}
+	n.peers.Close()
+}
+
+// term is how long a conversation in memory may be believed; nil: for ever.
+func (n *node) term() func(parley.ConversationID) uint64 {
+	if n == nil {
+		return nil
+	}
+	return func(c parley.ConversationID) uint64 { return membership{n}.Term(parley.ShardOf(c)) }
+}
+
+// termOfUser is term for inboxes.
+func (n *node) termOfUser() func(parley.UserID) uint64 {
+	if n == nil {
+		return nil
+	}
+	return func(u parley.UserID) uint64 { return membership{n}.Term(parley.ShardOfUser(u)) }
+}
+
+// everywhere is the inboxes of all users; nil: they all live here.
+func (n *node) everywhere() fanout.Inboxes {
+	if n == nil {
+		return nil
+	}
+	return spreading{n}
+}
+
+// publisher is where commits go.
+func (s *Server) publisher() convo.Publisher {
+	if s.node == nil {
+		return s.fanout
+	}
+	return spreading{s.node}
+}
+
+// spreading is a node's spread, which is made after those who use it.
+type spreading struct{ n *node }
+
+func (p spreading) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
+	p.n.spread.Publish(c, entries, told)
+}
+
+func (p spreading) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
+	p.n.spread.Confirm(c, e, told)
+}
+
+func (p spreading) Advance(user parley.UserID, a parley.Advance) { p.n.spread.Advance(user, a) }
+
+func (p spreading) Flush(ctx context.Context) error { return p.n.spread.Flush(ctx) }
+
+// table says where conversations live.
+func (s *Server) table() router.Table {
+	if s.node == nil {
+		return router.Alone(s.owner)
+	}
+	return func(shard int) router.Node {
+		if s.node.peers.Here(shard) {
+			return s.owner
+		}
+		return s.node.peers.Elsewhere(shard)
+	}
+}
+
+// inboxes is what sessions and calls ask of inboxes.
+type inboxes interface {
+	session.Inboxes
+	edge.Inboxes
+}
+
+// allInboxes is all users' inboxes, wherever they live.
+func (s *Server) allInboxes() inboxes {
+	if s.node == nil {
+		return s.inboxes
+	}
+	return s.node.peers.Inboxes()
+}
+
+// switchboard tells sessions of all inboxes, wherever they live.
+func (s *Server) switchboard() session.Fanout {
+	if s.node == nil {
+		return s.fanout
+	}
+	return board{s.fanout, s.node.peers}
+}
+
+type board struct {
+	*fanout.Fanout
+	peers *peer.Peers
+}
+
+// Watch implements session.Fanout.
+func (b board) Watch(user parley.UserID, w fanout.Watcher) (stop func()) {
+	return b.peers.Watch(user, w)
+}
+
+// revoked is told of devices that were signed out here.
+func (s *Server) revoked() func(parley.UserID, parley.DeviceID) {
+	if s.node == nil {
+		return s.fanout.Revoke
+	}
+	return s.node.peers.Revoke
+}
+
+// nearest says which node holds a user's inbox.
+func (n *node) nearest() func(parley.UserID) (id, url string) {
+	if n == nil {
+		return nil
+	}
+	return func(u parley.UserID) (id, url string) {
+		view := membership{n}.View()
+		for _, id := range view.Owners(parley.ShardOfUser(u)) {
+			if m, ok := view.Member(id); ok {
+				return string(m.ID), m.URL
+			}
+		}
+		return "", ""
+	}
+}
+
+const (
+	// leadEvery is how often sessions are led to the nodes of their inboxes.
+	leadEvery = 10 * time.Second
+	// leadPerSecond bounds how many of them move.
+	leadPerSecond = 200
+)
+
+// lead sends devices that are connected here to the nodes that hold their
+// inboxes, a few at a time, while the cluster is settled.
+func (s *Server) lead() {
+	t := time.NewTicker(leadEvery)
+	defer t.Stop()
+	nearest := s.node.nearest()
+	for {
+		select {
+		case <-t.C:
+		case <-s.ctx.Done():
+			return
+		}
+		led := 0
+		for _, user := range s.fanout.Watching() {
+			id, url := nearest(user)
+			if id == string(s.node.id) || url == "" || (membership{s.node}).View().Term == 0 {
+				continue
+			}
+			s.fanout.Lead(user, url)
+			if led++; led == leadPerSecond*int(leadEvery/time.Second) {
+				break
+			}
+		}
+	}
+}
+
+// recheck closes the sessions of devices that were signed out while this node
+// may have been out of reach.
+func (s *Server) recheck(ctx context.Context) {
+	for _, user := range s.fanout.Watching() {
+		devices, err := s.accounts.Devices(ctx, user)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.cfg.Logger.Warn("sessions of a user not checked", slog.Any("err", err))
+			continue
+		}
+		ids := make([]parley.DeviceID, len(devices))
+		for i := range devices {
+			ids[i] = devices[i].ID
+		}
+		s.fanout.Keep(user, ids)
+	}
+}
+
+// sweep does what a crash left undone in the conversations of some shards.
+func (s *Server) sweep(ctx context.Context, of func(shard int) bool) error {
+	begun := s.cfg.Now()
+	swept, err := s.fanout.Sweep(ctx, marks{s.cfg.Store}, of)
+	if swept > 0 {
+		s.cfg.Logger.Info("conversations swept", slog.Int("conversations", swept), slog.Duration("took", s.cfg.Now().Sub(begun)))
+	}
+	return err
+}
+
+// membership is the cluster as peers see it. A node that has not joined is in
+// no view and owns nothing.
+type membership struct{ n *node }
+
+// nowhere is the view of a node that has not joined.
+var nowhere = new(cluster.View)
+
+func (m membership) Self() cluster.NodeID { return m.n.id }
+
+func (m membership) View() *cluster.View {
+	if joined := m.n.joined.Load(); joined != nil {
+		return joined.View()
+	}
+	return nowhere
+}
+
+func (m membership) Term(shard int) uint64 {
+	if joined := m.n.joined.Load(); joined != nil {
+		return joined.Term(shard)
+	}
+	return 0
+}
+
+func (m membership) Announced() bool {
+	joined := m.n.joined.Load()
+	return joined != nil && joined.Announced()
+}
+
+func (m membership) Tell(to cluster.NodeID, msg []byte) error {
+	if joined := m.n.joined.Load(); joined != nil {
+		return joined.Tell(to, msg)
+	}
+	return cluster.ErrUnreachable
+}
+
+func (m membership) Ask(ctx context.Context, to cluster.NodeID, msg []byte) ([]byte, error) {
+	if joined := m.n.joined.Load(); joined != nil {
+		return joined.Ask(ctx, to, msg)
+	}
+	return nil, cluster.ErrUnreachable
+}
