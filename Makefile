@@ -4,13 +4,13 @@ GO          ?= go
 BIN         := $(CURDIR)/bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test tools check generated unit long crash power generate clean
+.PHONY: build test tools check generated unit long engine crash power cluster-test generate clean
 
 build:
 	$(GO) build -o $(BIN)/parley ./cmd/parley
 
 # What CI runs, in the order in which it fails soonest.
-test: tools check generated unit long crash
+test: tools check generated unit long engine crash
 
 # The one thing make test needs beside Go and make; it is fetched and built by
 # Go itself, at a pinned version.
@@ -34,12 +34,17 @@ generate:
 
 # Everything but what starts real processes, with the race detector.
 unit:
-	$(GO) test -race -shuffle=on -timeout 20m $$($(GO) list ./... | grep -v internal/sim/torment)
+	$(GO) test -race -shuffle=on -timeout 20m $$($(GO) list ./... | grep -v -e internal/sim/torment -e internal/store/cassandra)
 
 # Worlds and crashes at their full figures: the race detector, under which unit
 # ran a part of them, slows them down eightfold.
 long:
 	$(GO) test -shuffle=on -timeout 10m -count=1 ./internal/sim ./internal/store/pebblestore
+
+# The engine on a real Cassandra of one node, which needs Java 17 and Maven.
+# Nothing runs beside it: what is measured against a deadline needs the machine.
+engine:
+	$(GO) test -race -shuffle=on -timeout 10m -count=1 ./internal/store/cassandra/...
 
 # The real binary, killed again and again. Without the race detector: the
 # processes under test are what a release is.
@@ -50,6 +55,12 @@ crash:
 # mkfs.ext4 and mount, and fails without them.
 power:
 	$(GO) test -tags power -timeout 15m -count=1 ./internal/sim/torment
+
+# Three nodes over three Cassandra nodes, killed, frozen and cut off, and the
+# engine on three; needs some 10 GB of memory, and about 15 minutes.
+cluster-test:
+	$(GO) test -tags cluster -timeout 15m -count=1 -v ./internal/store/cassandra
+	$(GO) test -tags cluster -timeout 25m -count=1 -v -run TestCluster ./internal/sim/torment
 
 clean:
 	rm -rf $(BIN)

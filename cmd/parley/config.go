@@ -28,6 +28,10 @@ type config struct {
 	CacheMB      int64    `toml:"cache_mb"`
 	MinFreeMB    int64    `toml:"min_free_mb"`
 	LogFormat    string   `toml:"log"`
+
+	Store     storeConfig     `toml:"store"`
+	Cassandra cassandraConfig `toml:"cassandra"`
+	Cluster   clusterConfig   `toml:"cluster"`
 }
 
 // exampleConfig is printed by serve --print-config: a file that says nothing
@@ -45,7 +49,7 @@ const exampleConfig = `# Parley works without any line of this. Each line shows 
 # cache_mb = 256                # memory for what was read from disk
 # min_free_mb = 64              # of disk that stays free; below it writes are refused
 # log = "text"                  # text or json
-`
+` + exampleCluster
 
 const (
 	defaultListen = "127.0.0.1:8080"
@@ -122,7 +126,7 @@ func (c *config) check() error {
 	if c.CacheMB < 0 || c.MinFreeMB < 0 || c.TextLimit < 0 {
 		return usageError{errors.New("a size is not negative")}
 	}
-	return nil
+	return c.checkCluster()
 }
 
 // dataDir is where the platform keeps data of a user's programs.

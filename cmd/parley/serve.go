@@ -14,6 +14,7 @@ import (
 
 	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/server"
+	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/pebblestore"
 )
 
@@ -56,16 +57,18 @@ was accepted is finished, everybody is told to reconnect, and it exits 0.`,
 // serve runs a server until ctx ends, then drains it.
 func serve(ctx context.Context, e env, cfg config, adminAsked bool) error {
 	logger := newLogger(e, cfg.LogFormat)
-	store, err := openStore(cfg, logger)
+	data, err := openStore(ctx, e, cfg, logger)
 	if err != nil {
 		return err
 	}
-	srv, err := start(ctx, e, cfg, adminAsked, store, logger)
+	srv, err := start(ctx, e, cfg, adminAsked, data, logger)
 	if err != nil {
-		return errors.Join(err, store.Close())
+		return errors.Join(err, data.Close())
 	}
-	stop := takeOrders(cfg.Data, logger, store)
-	defer stop()
+	if local, ok := data.(*pebblestore.Store); ok {
+		stop := takeOrders(cfg.Data, logger, local)
+		defer stop()
+	}
 	var failed error
 	select {
 	case <-ctx.Done():
@@ -101,14 +104,8 @@ func takeOrders(dir string, logger *slog.Logger, store *pebblestore.Store) (stop
 	}
 }
 
-func openStore(cfg config, logger *slog.Logger) (*pebblestore.Store, error) {
-	return pebblestore.Open(pebblestore.Options{
-		Dir: cfg.Data, Logger: logger, CacheBytes: cfg.CacheMB << 20, MinFree: uint64(cfg.MinFreeMB) << 20,
-	})
-}
-
 // start opens the ports, starts a server on store, and says where it is.
-func start(ctx context.Context, e env, cfg config, adminAsked bool, store *pebblestore.Store, logger *slog.Logger) (*server.Server, error) {
+func start(ctx context.Context, e env, cfg config, adminAsked bool, data store.Store, logger *slog.Logger) (*server.Server, error) {
 	public, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s (%w); choose another address with --listen", cfg.Listen, err)
@@ -117,20 +114,35 @@ func start(ctx context.Context, e env, cfg config, adminAsked bool, store *pebbl
 	if err != nil {
 		return nil, errors.Join(err, public.Close())
 	}
+	member, err := cfg.Cluster.member(logger)
+	if err != nil {
+		return nil, errors.Join(err, closeAll(public, admin))
+	}
 	srv, err := server.Start(ctx, server.Config{
-		Store: store, Listener: public, Admin: admin, Version: version,
+		Store: data, Cluster: member, Listener: public, Admin: admin, Version: version,
 		Registration: account.Mode(cfg.Registration), NoRateLimits: cfg.RateLimits == "off",
 		TextLimit: cfg.TextLimit, Origins: cfg.Origins, BaseURL: cfg.BaseURL, Logger: logger,
 	})
 	if err != nil {
-		_ = public.Close() // the reason that counts is err
-		if admin != nil {
-			_ = admin.Close()
+		if member != nil {
+			member.Bus.Close()
 		}
+		_ = closeAll(public, admin) // the reason that counts is err
 		return nil, err
 	}
 	announce(e, cfg, srv, admin)
 	return srv, nil
+}
+
+// closeAll closes the ports there are.
+func closeAll(ports ...net.Listener) error {
+	var all error
+	for _, l := range ports {
+		if l != nil {
+			all = errors.Join(all, l.Close())
+		}
+	}
+	return all
 }
 
 // listenAdmin opens the admin port. When nobody asked for a certain one and
@@ -156,7 +168,11 @@ func announce(e env, cfg config, srv *server.Server, admin net.Listener) {
 		url = "http://" + reachable(srv.Addr().String())
 	}
 	fmt.Fprintf(e.stdout, "Parley is listening on %s\n", url)
-	fmt.Fprintf(e.stdout, "Data: %s\n", cfg.Data)
+	if cfg.distributed() {
+		fmt.Fprintf(e.stdout, "Data: keyspace %s of Cassandra at %s\n", cfg.Cassandra.Keyspace, strings.Join(cfg.Cassandra.Hosts, ", "))
+	} else {
+		fmt.Fprintf(e.stdout, "Data: %s\n", cfg.Data)
+	}
 	if admin != nil {
 		fmt.Fprintf(e.stdout, "Health and metrics: http://%s\n", admin.Addr())
 	}

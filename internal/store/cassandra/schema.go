@@ -1,0 +1,45 @@
+package cassandra
+
+// The tables. Rows of log are of two kinds (column kind): slots, one per entry,
+// written once, at (0, seq, ""), and ids, one per message id, at (1, 0, id).
+// Both are written, with the bucket's static columns, in one conditional
+// batch, on the condition that the static head is the base and that the first
+// slot is free. A bucket's static columns repeat what held at its beginning, so
+// that the last bucket alone says where a conversation stands.
+//
+// There is no threshold to mind for the size of such a batch: Cassandra applies
+// batch_size_fail_threshold to batches over several partitions, and an append
+// is within one. What bounds it is half a commit log segment, 16 MiB by
+// default; maxAppend stays below.
+//
+// In dirty a row says that a conversation may have entries its members' inboxes
+// lack: mark is the entry before which it was written, fanned how far the
+// inboxes are. Both are written with their value as the time (see marks).
+// Neither inbox nor log rows are ever removed or expire: a condition on a
+// static column reads past every tombstone.
+var migrations = [][]string{1: {
+	`CREATE TABLE IF NOT EXISTS log (
+		conversation text, bucket bigint, kind tinyint, seq bigint, id text,
+		head bigint static, count bigint static, marked bigint static, state blob static,
+		entry blob, at bigint, try blob,
+		PRIMARY KEY ((conversation, bucket), kind, seq, id)
+	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
+	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}`,
+	`CREATE TABLE IF NOT EXISTS hint (conversation text PRIMARY KEY, bucket bigint)`,
+	`CREATE TABLE IF NOT EXISTS dirty (
+		slice int, shard int, conversation text, mark bigint, fanned bigint,
+		PRIMARY KEY (slice, shard, conversation)
+	) WITH gc_grace_seconds = 600`,
+	`CREATE TABLE IF NOT EXISTS inbox (
+		owner text, conversation text, pos bigint static, try blob static, value blob,
+		PRIMARY KEY (owner, conversation)
+	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
+	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}`,
+	`CREATE TABLE IF NOT EXISTS record (
+		part blob, key blob, version bigint, value blob, try blob,
+		PRIMARY KEY (part, key)
+	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}`,
+}}
+
+// version is the schema that this program reads and writes.
+var version = len(migrations) - 1
