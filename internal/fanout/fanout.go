@@ -64,7 +64,8 @@ type Fanout struct {
 	tail *tail
 
 	mu       sync.RWMutex
-	watchers map[parley.UserID][]Watcher // replaced, never changed in place
+	watchers watchers // sessions and polls here
+	away     watchers // other nodes, on behalf of theirs
 
 	settle sync.Mutex
 	moved  map[parley.ConversationID]struct{} // published since the last Settle
@@ -78,40 +79,56 @@ func New(cfg Config) *Fanout {
 	return &Fanout{
 		cfg:      cfg,
 		tail:     newTail(cfg.TailBytes),
-		watchers: make(map[parley.UserID][]Watcher),
+		watchers: make(watchers),
+		away:     make(watchers),
 		moved:    make(map[parley.ConversationID]struct{}),
 	}
 }
 
+// watchers is who watches, by user. Each list is replaced, never changed in
+// place.
+type watchers map[parley.UserID][]Watcher
+
 // Watch has w told of what concerns user until stop is called.
 func (f *Fanout) Watch(user parley.UserID, w Watcher) (stop func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	old := f.watchers[user]
-	f.watchers[user] = append(old[:len(old):len(old)], w)
-	return sync.OnceFunc(func() { f.unwatch(user, w) })
+	return f.add(f.watchers, user, w)
 }
 
-func (f *Fanout) unwatch(user parley.UserID, w Watcher) {
+// WatchAway is Watch for another node: w hears what begins here, and nothing
+// that another node said, which would go back and forth for ever.
+func (f *Fanout) WatchAway(user parley.UserID, w Watcher) (stop func()) {
+	return f.add(f.away, user, w)
+}
+
+func (f *Fanout) add(to watchers, user parley.UserID, w Watcher) (stop func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := to[user]
+	to[user] = append(old[:len(old):len(old)], w)
+	return sync.OnceFunc(func() { f.remove(to, user, w) })
+}
+
+func (f *Fanout) remove(from watchers, user parley.UserID, w Watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var left []Watcher
-	for _, other := range f.watchers[user] {
+	for _, other := range from[user] {
 		if other != w {
 			left = append(left, other)
 		}
 	}
 	if left == nil {
-		delete(f.watchers, user)
+		delete(from, user)
 		return
 	}
-	f.watchers[user] = left
+	from[user] = left
 }
 
-func (f *Fanout) watching(user parley.UserID) []Watcher {
+// watching returns who watches user here, and who does elsewhere.
+func (f *Fanout) watching(user parley.UserID) (here, away []Watcher) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.watchers[user]
+	return f.watchers[user], f.away[user]
 }
 
 // Publish takes entries just committed to c to every member here, where all
@@ -166,42 +183,64 @@ func (f *Fanout) deliver(m *parley.Member, news parley.Advance, entries []parley
 		}
 	}
 	f.cfg.Inboxes.Advance(m.User, news)
-	for _, w := range f.watching(m.User) {
+	here, away := f.watching(m.User)
+	for _, w := range here {
+		w.Nudge(news.Conversation, news.Head)
+	}
+	for _, w := range away {
 		w.Nudge(news.Conversation, news.Head)
 	}
 }
 
-// Changed tells user's watchers that the inbox changed durably.
+// Changed tells user's watchers, also on other nodes, that the inbox changed
+// durably.
 func (f *Fanout) Changed(user parley.UserID) {
-	for _, w := range f.watching(user) {
+	here, away := f.watching(user)
+	for _, w := range here {
+		w.Changed()
+	}
+	for _, w := range away {
+		w.Changed()
+	}
+}
+
+// Stir tells user's watchers here, and only them, that the inbox may have
+// changed.
+func (f *Fanout) Stir(user parley.UserID) {
+	here, _ := f.watching(user)
+	for _, w := range here {
 		w.Changed()
 	}
 }
 
 // Revoke tells user's watchers that a device was signed out.
 func (f *Fanout) Revoke(user parley.UserID, device parley.DeviceID) {
-	for _, w := range f.watching(user) {
+	here, _ := f.watching(user)
+	for _, w := range here {
 		w.Revoked(device)
 	}
 }
 
-// Nudge tells user's watchers that c may have entries up to head.
+// Nudge tells user's watchers here, and only them, that c may have entries up to head.
 func (f *Fanout) Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq) {
-	for _, w := range f.watching(user) {
+	here, _ := f.watching(user)
+	for _, w := range here {
 		w.Nudge(c, head)
 	}
 }
 
 // Keep tells user's watchers which devices there are.
 func (f *Fanout) Keep(user parley.UserID, devices []parley.DeviceID) {
-	for _, w := range f.watching(user) {
+	here, _ := f.watching(user)
+	for _, w := range here {
 		w.Keep(devices)
 	}
 }
 
 // Lead tells user's watchers of a better server.
 func (f *Fanout) Lead(user parley.UserID, url string) {
-	for _, w := range f.watching(user) {
+	here, _ := f.watching(user)
+	for _, w := range here {
 		w.Lead(url)
 	}
 }

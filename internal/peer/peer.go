@@ -89,10 +89,11 @@ type Notes interface {
 // Fanout is the switchboard of this node.
 type Fanout interface {
 	Watch(user parley.UserID, w fanout.Watcher) (stop func())
+	WatchAway(user parley.UserID, w fanout.Watcher) (stop func())
 	Deliver(c *parley.Conversation, entries []parley.Entry)
 	Moved(c parley.ConversationID)
 	Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq)
-	Changed(user parley.UserID)
+	Stir(user parley.UserID)
 	Revoke(user parley.UserID, device parley.DeviceID)
 }
 

@@ -68,7 +68,7 @@ func (r *registered) add(node cluster.NodeID, users []parley.UserID) {
 				r.seats[user] = make(map[cluster.NodeID]*seat)
 			}
 			r.seats[user][node] = s
-			s.stop = r.p.cfg.Fanout.Watch(user, s)
+			s.stop = r.p.cfg.Fanout.WatchAway(user, s)
 		}
 		r.mu.Unlock()
 	}

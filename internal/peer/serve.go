@@ -26,7 +26,7 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 	case opNudge:
 		for _, n := range q.News {
 			if n.Conversation == "" {
-				p.cfg.Fanout.Changed(n.User)
+				p.cfg.Fanout.Stir(n.User)
 			} else {
 				p.cfg.Fanout.Nudge(n.User, n.Conversation, n.Head)
 			}

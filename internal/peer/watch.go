@@ -139,7 +139,7 @@ func (w *watched) move() {
 			}
 		}
 		for _, user := range users {
-			w.p.cfg.Fanout.Changed(user)
+			w.p.cfg.Fanout.Stir(user)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (w *watched) look() {
 			}
 			for i, user := range chunk {
 				if w.behind(user, r.Positions[i]) {
-					w.p.cfg.Fanout.Changed(user)
+					w.p.cfg.Fanout.Stir(user)
 				}
 			}
 		}
@@ -197,7 +197,7 @@ func (w *watched) reread() {
 			return
 		}
 		if err := w.p.cfg.Keeper.Refresh(w.p.ctx, user); err == nil {
-			w.p.cfg.Fanout.Changed(user)
+			w.p.cfg.Fanout.Stir(user)
 		}
 	}
 }
