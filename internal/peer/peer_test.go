@@ -88,6 +88,32 @@ func TestDeadInboxOwner(t *testing.T) {
 	})
 }
 
+// TestDeadConversationOwner has b say "sent" of a message that the inbox of
+// its other member never heard of, and die. It kills a successor that does not
+// sweep, and says so: without the sweep the message stays unseen.
+func TestDeadConversationOwner(t *testing.T) {
+	for name, unswept := range map[string]bool{"swept": false, "control": true} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) {
+				w.unswept = unswept
+				me, you := w.userAt("b", 0), w.userAt("c", 0)
+				g := w.group("b", me, you)
+				<-time.After(10 * time.Millisecond)
+				if got := w.nodes["c"].head(you, g); got != 1 {
+					t.Fatalf("the inbox begins at %d, want 1", got)
+				}
+				w.loses(func(from, to cluster.NodeID) bool { return from == "b" || to == "b" })
+				ack := w.nodes["b"].said(g, me, "the last word of b")
+				w.settle("a", "c")
+				<-time.After(time.Minute)
+				if got := w.nodes["c"].head(you, g); (got == ack.Seq) == unswept {
+					t.Errorf("the inbox ends at %d, acked was %d", got, ack.Seq)
+				}
+			})
+		})
+	}
+}
+
 // TestHandingOver kills a new owner that answers before the old one wrote
 // what it had noted.
 func TestHandingOver(t *testing.T) {

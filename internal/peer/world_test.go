@@ -29,6 +29,8 @@ type world struct {
 	store *memstore.Store
 	nodes map[cluster.NodeID]*node
 
+	unswept bool // the control: what a dead node left undone stays undone
+
 	mu   sync.Mutex
 	lose func(from, to cluster.NodeID) bool // nil: nothing is lost
 	next uint64
@@ -102,6 +104,9 @@ func (w *world) join(id cluster.NodeID) *node {
 	n.peers = peer.New(peer.Config{
 		Cluster: n, Conversations: n.owner, Keeper: n.keeper, Fanout: n.fanout, Logger: log,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
+			if w.unswept {
+				return nil
+			}
 			if _, err := n.fanout.Sweep(ctx, marks{w.store}, gained); err != nil {
 				return err
 			}
