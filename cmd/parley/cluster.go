@@ -208,3 +208,35 @@ func (c *clusterConfig) member(logger *slog.Logger) (*server.Cluster, error) {
 	}
 	return &server.Cluster{ID: cluster.NodeID(id), Bus: bus, URL: c.URL, Weight: c.Weight}, nil
 }
+
+// examineCassandra reports what the settings of a Cassandra cluster do to the
+// promises; that one does not hold is an error.
+func examineCassandra(ctx context.Context, e env, c *cassandraConfig) error {
+	cfg, err := c.driver(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	findings, err := cassandra.Check(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	failures := 0
+	for _, f := range findings {
+		mark := "ok     "
+		switch f.Level {
+		case cassandra.Advice:
+			mark = "advice "
+		case cassandra.Warning:
+			mark = "warning"
+		case cassandra.Failure:
+			mark = "FAILURE"
+			failures++
+		}
+		fmt.Fprintf(e.stdout, "%s  %s\n", mark, f.Sentence)
+	}
+	if failures > 0 {
+		return fmt.Errorf("%d settings of the Cassandra cluster break a promise of Parley; change them before people rely on it", failures)
+	}
+	_, err = fmt.Fprintln(e.stdout, "The Cassandra cluster is fit for Parley.")
+	return err
+}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // have:
 //
 //	server [FLAG...]      start (or, when it was stopped, start again) a server on $WORK/data; sets $URL, and $CODE on the first start
-//	stop SIGNAL           end the server started last, by TERM or KILL, and wait for it
+//	halt SIGNAL           end the server started last, by TERM or KILL, and wait for it
 //	until FILE REGEXP     wait until FILE has a line that matches
 //	numbers N FILE        write N numbered lines
 func TestScripts(t *testing.T) {
@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": cmdServer, "stop": cmdStop, "until": cmdUntil, "numbers": cmdNumbers,
+			"server": cmdServer, "stop": cmdStop, "halt": cmdStop, "until": cmdUntil, "numbers": cmdNumbers,
 		},
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
+	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/store/pebblestore"
 )
 
@@ -98,15 +99,29 @@ func newDoctor(e env) *cobra.Command {
 		Short: "Check a store against itself",
 		Long: `Check a store against itself: that numbers have no gaps and counts are right,
 that every id leads to its entry, that no inbox is ahead of its conversation.
-The server must be stopped; a backup can be checked at any time.`,
-		Example: "  parley doctor\n  parley doctor --data /backups/today",
+The server must be stopped; a backup can be checked at any time.
+
+With a --config that says the data is in Cassandra, it checks the settings of
+that cluster instead: what Parley's promises need of it. Servers may run.`,
+		Example: "  parley doctor\n  parley doctor --data /backups/today\n  parley doctor --config /etc/parley.toml",
 		Args:    takes(cobra.NoArgs),
 	}
 	data := dataFlag(cmd, e)
+	file := cmd.Flags().String("config", "", "file of settings, as of parley serve")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg := config{Registration: string(account.ByInvite), RateLimits: "on"}
+		if err := cfg.load(cmd, e, *file); err != nil {
+			return err
+		}
+		if cfg.distributed() {
+			return examineCassandra(cmd.Context(), e, &cfg.Cassandra)
+		}
 		dir, err := data()
 		if err != nil {
 			return err
+		}
+		if *file != "" && !cmd.Flags().Changed("data") {
+			dir = cfg.Data
 		}
 		return withStore(dir, func(s *pebblestore.Store) error { return examine(cmd.Context(), e, s) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/migrate"
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/pebblestore"
@@ -60,6 +61,9 @@ func serve(ctx context.Context, e env, cfg config, adminAsked bool) error {
 	data, err := openStore(ctx, e, cfg, logger)
 	if err != nil {
 		return err
+	}
+	if err := migrate.Unfinished(ctx, data); err != nil {
+		return errors.Join(err, data.Close())
 	}
 	srv, err := start(ctx, e, cfg, adminAsked, data, logger)
 	if err != nil {

@@ -1,5 +1,7 @@
 package cluster
 
+import "time"
+
 // Seeded returns c with a fault that a test must find.
 func (c Config) Seeded(fault string) Config {
 	switch fault {
@@ -18,4 +20,9 @@ func (c Config) Seeded(fault string) Config {
 		panic("no such fault: " + fault)
 	}
 	return c
+}
+
+// Reweigh gives a node another weight, as rebalancing does.
+func (n *Node) Reweigh(weight int) {
+	n.note(func(at time.Duration, b *belief) { b.change(at, func(m *Member) { m.Weight = weight }) })
 }

@@ -33,7 +33,9 @@ func torment(w *world, seed uint64) string {
 		}
 	}
 	w.run(time.Second)
-	w.settled(25 * time.Second)
+	if w.fault == "" { // a fault may also keep nodes from settling
+		w.settled(25 * time.Second)
+	}
 	return w.bad
 }
 
@@ -41,7 +43,7 @@ func torment(w *world, seed uint64) string {
 func (w *world) harm(rng *rand.Rand, names []cluster.NodeID) {
 	id, other := names[rng.IntN(len(names))], names[rng.IntN(len(names))]
 	p := w.procs[id]
-	switch what := rng.IntN(14); {
+	switch what := rng.IntN(16); {
 	case what == 0:
 		w.heal()
 	case p == nil:
@@ -68,6 +70,10 @@ func (w *world) harm(rng *rand.Rand, names []cluster.NodeID) {
 		w.setStore(p, false, rng.Float64())
 	case what == 12:
 		w.each(func(p *process) { p.lost = true })
+	case what <= 14:
+		if n := w.running()[id]; n != nil {
+			n.Reweigh(1 + rng.IntN(16))
+		}
 	default:
 		if n := w.running()[id]; n != nil {
 			n.Drain()
@@ -93,8 +99,9 @@ func play(t *testing.T, seed uint64, fault string) (bad string) {
 }
 
 // TestOneOwner is the invariant of the package: in no world, at no instant,
-// have two nodes a term for one shard; and every world settles when its faults
-// end.
+// have two nodes a term for one shard, or are settled in different views, or
+// is a node announced and left out of a settled view; and every world settles
+// when its faults end.
 func TestOneOwner(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -117,10 +124,9 @@ func TestOneOwnerFindsFaults(t *testing.T) {
 		"table",     // a cut cluster settles on both sides
 		"announced", // who is not in the table yet, or no more, settles
 		"clock",     // a frozen node believes what it believed before
-		"echo",      // heartbeats that the network kept back count as new
 	} {
 		t.Run(fault, func(t *testing.T) {
-			for seed := range uint64(400) {
+			for seed := range uint64(150) {
 				if play(t, seed, fault) != "" {
 					t.Logf("found by seed %d", seed)
 					return

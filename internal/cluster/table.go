@@ -104,7 +104,7 @@ func (t *table) shown(at time.Duration) proof {
 	switch {
 	case !t.wrote.set || at-t.wrote.at >= t.cfg.lasting():
 		return proof{why: "this node cannot write to the node table"}
-	case at-t.began.at < t.cfg.fresh():
+	case at-t.began.at < t.cfg.fresh() && !t.cfg.seeded.noAnnounced:
 		return proof{why: "this node has not been in the node table for long enough"}
 	}
 	return proof{until: t.wrote.at + t.cfg.lasting()}
@@ -113,9 +113,6 @@ func (t *table) shown(at time.Duration) proof {
 // proves reports whether the rows alive are exactly the members.
 func (t *table) proves(at time.Duration, members []Member, self Member) proof {
 	shown := t.shown(at)
-	if t.cfg.seeded.noAnnounced {
-		shown = proof{until: never}
-	}
 	switch {
 	case t.cfg.seeded.noTable:
 		return proof{until: never}

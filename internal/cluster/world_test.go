@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -29,13 +30,14 @@ type world struct {
 	store *memstore.Store
 	log   *slog.Logger
 	procs map[cluster.NodeID]*process
+	began time.Time
 	bad   string // the first violation
 }
 
 func newWorld(t *testing.T, seed uint64, fault string) *world {
 	return &world{
 		t: t, fault: fault, hub: clustertest.NewHub(seed), store: memstore.New(), log: slog.New(slog.DiscardHandler),
-		procs: make(map[cluster.NodeID]*process),
+		procs: make(map[cluster.NodeID]*process), began: time.Now(),
 	}
 }
 
@@ -171,33 +173,52 @@ func (w *world) running() map[cluster.NodeID]*cluster.Node {
 	return nodes
 }
 
-// check looks for two owners at this instant.
+// check holds what the nodes believe at this instant to the invariants.
 func (w *world) check() {
 	nodes := w.running()
+	ids := slices.Sorted(maps.Keys(nodes))
 	for s := range shards {
 		var owner cluster.NodeID
-		for _, id := range slices.Sorted(keys(nodes)) {
+		for _, id := range ids {
 			if nodes[id].Term(s) == 0 {
 				continue
 			}
-			if owner != "" && w.bad == "" {
-				w.bad = fmt.Sprintf("at %v shard %d has the owners %s (%+v) and %s (%+v)", time.Now().Sub(began).Round(time.Millisecond), s, owner, nodes[owner].Status(), id, nodes[id].Status())
+			if owner != "" {
+				w.violated(nodes, "shard %d has the owners %s and %s", s, owner, id)
 			}
 			owner = id
 		}
 	}
-}
-
-// began is when every bubble begins.
-var began = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
+	for _, a := range ids {
+		view := nodes[a].View()
+		if view.Term == 0 {
+			continue
+		}
+		for _, b := range ids {
+			if other := nodes[b].View(); other.Term != 0 && other.Digest != view.Digest {
+				w.violated(nodes, "%s and %s are settled in different views", a, b)
+			}
+			if _, in := view.Member(b); !in && nodes[b].Announced() {
+				w.violated(nodes, "%s is announced and not in the settled view of %s", b, a)
 			}
 		}
+	}
+	for _, id := range ids {
+		select {
+		case err := <-nodes[id].Failed():
+			w.violated(nodes, "%s failed: %v", id, err)
+		default:
+		}
+	}
+}
+
+func (w *world) violated(nodes map[cluster.NodeID]*cluster.Node, format string, args ...any) {
+	if w.bad != "" {
+		return
+	}
+	w.bad = fmt.Sprintf("after %v: ", time.Since(w.began)) + fmt.Sprintf(format, args...)
+	for id, n := range nodes {
+		w.bad += fmt.Sprintf("\n%s: %+v", id, n.Status())
 	}
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/pprof"
 
@@ -23,6 +24,16 @@ func (e *Edge) admin() http.Handler {
 		default:
 			_, _ = w.Write([]byte("ok\n"))
 		}
+	})
+	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, _ *http.Request) {
+		if e.cfg.Cluster == nil {
+			http.Error(w, "this server is alone", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		_ = out.Encode(e.cfg.Cluster()) // who asks is gone
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

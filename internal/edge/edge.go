@@ -40,6 +40,10 @@ type Config struct {
 	// address; nil, or empty: every address is as good.
 	Node func(parley.UserID) (id, url string)
 
+	// Cluster describes the cluster to the operator, on the admin port; nil: a
+	// server alone.
+	Cluster func() any
+
 	Limiter  *Limiter             // of sends; nil: none. Sessions share it
 	Limits   wire.Limits          // wire.DefaultLimits()
 	Ready    func() error         // nil: always ready

@@ -227,6 +227,19 @@ func (n *node) nearest() func(parley.UserID) (id, url string) {
 	}
 }
 
+// status describes the cluster as this node sees it.
+func (n *node) status() func() any {
+	if n == nil {
+		return nil
+	}
+	return func() any {
+		if joined := n.joined.Load(); joined != nil {
+			return joined.Status()
+		}
+		return cluster.Status{}
+	}
+}
+
 const (
 	// leadEvery is how often sessions are led to the nodes of their inboxes.
 	leadEvery = 10 * time.Second
@@ -234,8 +247,8 @@ const (
 	leadPerSecond = 200
 )
 
-// lead sends devices that are connected here to the nodes that hold their
-// inboxes, a few at a time, while the cluster is settled.
+// lead says how many devices are connected here, and sends those whose inboxes
+// other nodes hold there, a few at a time, while the cluster is settled.
 func (s *Server) lead() {
 	t := time.NewTicker(leadEvery)
 	defer t.Stop()
@@ -245,6 +258,9 @@ func (s *Server) lead() {
 		case <-t.C:
 		case <-s.ctx.Done():
 			return
+		}
+		if joined := s.node.joined.Load(); joined != nil {
+			joined.SetLoad(float64(s.edge.Connections()))
 		}
 		led := 0
 		for _, user := range s.fanout.Watching() {

@@ -121,6 +121,7 @@ func (s *Server) composeEdge() (err error) {
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
 		Node:          s.node.nearest(),
+		Cluster:       s.node.status(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
 		Limiter:       limiter, Limits: cfg.limits(), Ready: cfg.Store.Writable,
 		Origins: cfg.Origins, BaseURL: cfg.BaseURL, Logger: cfg.Logger,

@@ -17,22 +17,27 @@ import (
 	"github.com/parley-im/parley/internal/store/storetest"
 )
 
-// three is a cluster like production's: three copies in three racks.
+// cluster is like production's: three copies in three racks.
+var cluster = cassandratest.Lazy{Nodes: 3}
+
+func init() { clusters = append(clusters, &cluster) }
+
 func three(t *testing.T) (*cassandratest.Cluster, cassandra.Config) {
-	c := cassandratest.Start(t, 3, cassandratest.Options{})
+	c := cluster.Get(t)
 	return c, cassandra.Config{Hosts: c.Hosts(), Port: c.Port(), Keyspace: c.Keyspace(), Replication: 3}
+}
+
+// TestThreeContract is the suite again, where a majority must agree.
+func TestThreeContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Place {
+		_, cfg := three(t)
+		return storetest.Place{Durable: true, Open: func() (store.Store, error) { return cassandra.Open(t.Context(), cfg) }}
+	})
 }
 
 // TestThreeNodes: what one node lost, two keep; what two lost, nobody claims.
 func TestThreeNodes(t *testing.T) {
-	cluster, cfg := three(t)
-	t.Run("contract", func(t *testing.T) {
-		storetest.Run(t, func(t *testing.T) storetest.Place {
-			cfg := cfg
-			cfg.Keyspace = cluster.Keyspace()
-			return storetest.Place{Durable: true, Open: func() (store.Store, error) { return cassandra.Open(t.Context(), cfg) }}
-		})
-	})
+	nodes, cfg := three(t)
 	s := open(t, cfg)
 	t.Run("check", func(t *testing.T) {
 		found, err := cassandra.Check(t.Context(), cfg)
@@ -50,8 +55,8 @@ func TestThreeNodes(t *testing.T) {
 		name       string
 		hurt, heal func(i int) error
 	}{
-		{"kill", cluster.Kill, func(i int) error { return cluster.Restart(t.Context(), i) }},
-		{"freeze", cluster.Freeze, cluster.Thaw},
+		{"kill", nodes.Kill, func(i int) error { return nodes.Restart(t.Context(), i) }},
+		{"freeze", nodes.Freeze, nodes.Thaw},
 	}
 	for _, f := range faults {
 		for i := range 3 {

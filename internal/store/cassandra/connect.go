@@ -65,6 +65,9 @@ func connect(ctx context.Context, cfg Config, keyspace string, h *health) (*gocq
 	c.Metadata.CacheMode = gocql.KeyspaceOnly
 	c.Logger = quiet{cfg.Logger}
 	c.Dialer = cfg.dialer
+	if cfg.hasty {
+		c.MaxWaitSchemaAgreement = time.Millisecond
+	}
 	if cfg.Username != "" {
 		c.Authenticator = gocql.PasswordAuthenticator{Username: cfg.Username, Password: cfg.Password}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
@@ -47,53 +46,57 @@ const (
 // longer than a message does.
 const schemaWithin = 30 * time.Second
 
+// prepareWithin is how long preparing is tried again.
+const prepareWithin = 15 * time.Second
+
+// refusal is an answer that does not change by asking again.
+type refusal struct{ error }
+
+func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
+
 // errForeign: there is something else in the keyspace.
 func errForeign(cfg *Config) error {
-	return fmt.Errorf("cassandra: the keyspace %q holds something that is not Parley's; choose another keyspace in the configuration, "+
+	return refuse("cassandra: the keyspace %q holds something that is not Parley's; choose another keyspace in the configuration, "+
 		"or one that does not exist, which will be made", cfg.Keyspace)
 }
 
 // prepare makes the keyspace when it does not exist, migrates it when it is
 // older than this program, and returns its epoch. Several programs may do so
-// at once.
+// at once; every step may be done again, and is when it fails: a node tells of
+// a table somewhat before it can use it.
 func prepare(ctx context.Context, cfg Config) (parley.Epoch, error) {
-	slow := cfg
+	end := cfg.Now().Add(prepareWithin)
+	for pause := firstPause; ; pause *= 2 {
+		epoch, err := prepareOnce(ctx, &cfg)
+		if err == nil {
+			return epoch, nil
+		}
+		var no refusal
+		if errors.As(err, &no) || cfg.Now().After(end) || sleep(ctx, pause) != nil {
+			return "", explain(ctx, &cfg, err)
+		}
+	}
+}
+
+func prepareOnce(ctx context.Context, cfg *Config) (parley.Epoch, error) {
+	slow := *cfg
 	slow.Timeout = schemaWithin
 	first, err := connect(ctx, slow, "", nil)
 	if err != nil {
-		return "", err
+		return "", refusal{err}
 	}
-	err = makeKeyspace(ctx, &cfg, first)
+	err = makeKeyspace(ctx, cfg, first)
 	first.Close()
 	if err != nil {
-		return "", explain(ctx, &cfg, err)
+		return "", err
 	}
 	session, err := connect(ctx, slow, cfg.Keyspace, nil)
 	if err != nil {
 		return "", err
 	}
 	defer session.Close()
-	k := keyspace{cfg: &cfg, session: session}
-	for pause := firstPause; ; pause *= 2 {
-		epoch, err := k.prepare(ctx)
-		if !unsettled(err) || pause > schemaWithin/4 {
-			if err != nil {
-				err = explain(ctx, &cfg, err)
-			}
-			return epoch, err
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return "", explain(ctx, &cfg, err)
-		}
-	}
-}
-
-// unsettled reports whether err says that a table does not exist. All are made
-// before they are used, so that it will: a node tells of a table somewhat
-// before it can use it, when somebody else is making it.
-func unsettled(err error) bool {
-	var e gocql.RequestError
-	return errors.As(err, &e) && e.Code() == gocql.ErrCodeInvalid && strings.Contains(e.Message(), "does not exist")
+	k := keyspace{cfg: cfg, session: session}
+	return k.prepare(ctx)
 }
 
 // sleep waits, or returns why not.
@@ -234,7 +237,7 @@ func (k *keyspace) migrate(ctx context.Context) error {
 		}
 		switch {
 		case from > version:
-			return fmt.Errorf("cassandra: the keyspace %q was written by a newer Parley (schema %d, this one knows %d); run that version",
+			return refuse("cassandra: the keyspace %q was written by a newer Parley (schema %d, this one knows %d); run that version",
 				k.cfg.Keyspace, from, version)
 		case from == version:
 			return nil
@@ -256,12 +259,8 @@ func (k *keyspace) migrate(ctx context.Context) error {
 func (k *keyspace) apply(ctx context.Context, me, written string, from int) error {
 	ctx, cancel := context.WithTimeout(ctx, lease*3/4)
 	defer cancel()
-	for _, statements := range migrations[from+1:] {
-		for _, stmt := range statements {
-			if err := k.session.Query(stmt).ExecContext(ctx); err != nil {
-				return fmt.Errorf("cassandra: migrate the keyspace: %w", err)
-			}
-		}
+	if err := k.run(ctx, slices.Concat(migrations[from+1:]...)); err != nil {
+		return fmt.Errorf("cassandra: migrate the keyspace: %w", err)
 	}
 	if err := k.session.AwaitSchemaAgreement(ctx); err != nil {
 		return fmt.Errorf("cassandra: the nodes do not agree on the schema: %w", err)
@@ -278,4 +277,27 @@ func (k *keyspace) apply(ctx context.Context, me, written string, from int) erro
 	}
 	_, err := k.session.Query(releaseMeta, metaLock, me).MapScanCASContext(ctx, map[string]any{})
 	return err
+}
+
+// run runs statements about the schema one after the other on one node, which
+// knows each when it runs the next. The others need not agree in between: it
+// takes them a second each time.
+func (k *keyspace) run(ctx context.Context, statements []string) error {
+	cfg := *k.cfg
+	cfg.Timeout, cfg.hasty = schemaWithin, true
+	session, err := connect(ctx, cfg, cfg.Keyspace, nil)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	var id gocql.UUID
+	if err := session.Query(`SELECT host_id FROM system.local`).Consistency(gocql.One).ScanContext(ctx, &id); err != nil {
+		return err
+	}
+	for _, stmt := range statements {
+		if err := session.Query(stmt).SetHostID(id.String()).ExecContext(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }

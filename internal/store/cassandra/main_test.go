@@ -14,7 +14,10 @@ import (
 // as production does.
 var node = cassandratest.Lazy{Nodes: 1, Options: cassandratest.Options{Password: true}}
 
-func TestMain(m *testing.M) { os.Exit(node.Main(m)) }
+// clusters are what TestMain stops.
+var clusters = []*cassandratest.Lazy{&node}
+
+func TestMain(m *testing.M) { os.Exit(cassandratest.Main(m, clusters...)) }
 
 // config is a keyspace that nobody else uses.
 func config(t testing.TB) cassandra.Config {

@@ -1,5 +1,13 @@
 package cassandra
 
+// eager has a coordinator ask a third replica when one of two is slow: see
+// migrations.
+const eager = ` AND speculative_retry = 'MIN(99PERCENTILE,50MS)'`
+
+// wide is how tables are kept whose partitions grow.
+const wide = ` WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
+	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}` + eager
+
 // The tables. Rows of log are of two kinds (column kind): slots, one per entry,
 // written once, at (0, seq, ""), and ids, one per message id, at (1, 0, id).
 // Both are written, with the bucket's static columns, in one conditional
@@ -17,28 +25,30 @@ package cassandra
 // inboxes are. Both are written with their value as the time (see marks).
 // Neither inbox nor log rows are ever removed or expire: a condition on a
 // static column reads past every tombstone.
+//
+// A replica that is frozen, or dead and not yet known to be, is chosen for
+// reads all the same; speculative_retry has the coordinator ask a third after
+// 50 ms at the latest, whatever the percentile has become by then.
 var migrations = [][]string{1: {
 	`CREATE TABLE IF NOT EXISTS log (
 		conversation text, bucket bigint, kind tinyint, seq bigint, id text,
 		head bigint static, count bigint static, marked bigint static, state blob static,
 		entry blob, at bigint, try blob,
 		PRIMARY KEY ((conversation, bucket), kind, seq, id)
-	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
-	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}`,
-	`CREATE TABLE IF NOT EXISTS hint (conversation text PRIMARY KEY, bucket bigint)`,
+	)` + wide,
+	`CREATE TABLE IF NOT EXISTS hint (conversation text PRIMARY KEY, bucket bigint) WITH gc_grace_seconds = 864000` + eager,
 	`CREATE TABLE IF NOT EXISTS dirty (
 		slice int, shard int, conversation text, mark bigint, fanned bigint,
 		PRIMARY KEY (slice, shard, conversation)
-	) WITH gc_grace_seconds = 600`,
+	) WITH gc_grace_seconds = 600` + eager,
 	`CREATE TABLE IF NOT EXISTS inbox (
 		owner text, conversation text, pos bigint static, try blob static, value blob,
 		PRIMARY KEY (owner, conversation)
-	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
-	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}`,
+	)` + wide,
 	`CREATE TABLE IF NOT EXISTS record (
 		part blob, key blob, version bigint, value blob, try blob,
 		PRIMARY KEY (part, key)
-	) WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}`,
+	)` + wide,
 }}
 
 // version is the schema that this program reads and writes.

@@ -53,6 +53,7 @@ type Config struct {
 	Logger      *slog.Logger
 
 	dialer gocql.Dialer // nil: TCP. Tests put a bad network here
+	hasty  bool         // do not wait for the nodes to agree after each change of the schema
 }
 
 func (c Config) withDefaults() Config {

@@ -195,18 +195,24 @@ func (l *Lazy) Get(t testing.TB) *Cluster {
 	return l.cluster
 }
 
-// Main runs the tests of a process and then stops the cluster, if any asked
-// for it; also when the tests are interrupted. It returns the exit code.
-func (l *Lazy) Main(m *testing.M) int {
+// Main runs the tests of a process and then stops its clusters, those that any
+// test asked for; also when the tests are interrupted. It returns the exit
+// code.
+func Main(m *testing.M, clusters ...*Lazy) int {
+	stop := func() {
+		for _, l := range clusters {
+			l.stop()
+		}
+	}
 	interrupted, release := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer release()
-	stopped := context.AfterFunc(interrupted, func() {
-		l.stop()
+	dropped := context.AfterFunc(interrupted, func() {
+		stop()
 		os.Exit(130)
 	})
 	code := m.Run()
-	stopped()
-	l.stop()
+	dropped()
+	stop()
 	return code
 }
 

@@ -1,0 +1,88 @@
+package cassandra_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"reflect"
+	"testing"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/store/cassandra"
+)
+
+var (
+	at         = time.Date(2026, 3, 1, 12, 0, 0, int(7*time.Millisecond), time.UTC)
+	plainEntry = parley.Entry{Kind: parley.KindMessage, ID: "m1", Sender: "u1", Device: "v1", At: at,
+		Body: parley.Body{Type: parley.TextPlain, Data: []byte("hallo")}, Ref: 3, ReplyTo: 200, Count: 7}
+	plainState = parley.Conversation{ID: "c1", Kind: parley.Group, Title: "Häuser", Created: at,
+		Members: []parley.Member{{User: "u1", Role: parley.RoleOwner, Since: 1}, {User: "u2", Role: parley.RoleMember, Since: 5, Until: 300}}}
+	plainRow = parley.Row{Kind: parley.Direct, Pos: 1 << 40, Since: 2, Until: 9, Head: 8, Count: 7, Delivered: 6, Read: 5, ReadCount: 4,
+		Own: []parley.Run{{From: 6, To: 7}}, Past: []parley.Checkpoint{{Pos: 0, Head: 1}, {Pos: 300, Head: 4}}}
+)
+
+// What version 1 of the schema wrote. These lines are never changed: they are
+// what stands in clusters.
+const (
+	entryV1 = "0101076d6573736167650502753107027631090a746578742f706c61696e080702" +
+		"8ea8a894956703026d31040306c8010b0568616c6c6f"
+	stateV1 = "0101026331030567726f7570050748c3a475736572028ea8a89495670" +
+		"70e010102753103056f776e657202010712010102753203066d656d626572020504ac02"
+	rowV1 = "010106646972656374028080808080200402060908080a070c060e05100403020607" +
+		"05050001ac0204"
+)
+
+// TestFormat kills a change of the format that would leave what is written
+// unreadable.
+func TestFormat(t *testing.T) {
+	for name, c := range map[string]struct {
+		golden string
+		value  []byte
+		decode func([]byte) (any, error)
+		want   any
+	}{
+		"entry": {entryV1, cassandra.EncodeEntry(&plainEntry), func(b []byte) (any, error) { return cassandra.DecodeEntry(b) }, plainEntry},
+		"state": {stateV1, cassandra.EncodeState(&plainState), func(b []byte) (any, error) { return cassandra.DecodeState(b) }, &plainState},
+		"row":   {rowV1, cassandra.EncodeRow(&plainRow), func(b []byte) (any, error) { return cassandra.DecodeRow(b) }, plainRow},
+	} {
+		golden, err := hex.DecodeString(c.golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(c.value, golden) {
+			t.Errorf("%s is written as\n%x, and was\n%x", name, c.value, golden)
+		}
+		if got, err := c.decode(golden); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s reads as\n%+v, %v", name, got, err)
+		}
+	}
+}
+
+// FuzzDecode kills a reader that panics, or makes room for what a damaged
+// value only claims to hold.
+func FuzzDecode(f *testing.F) {
+	f.Add(cassandra.EncodeEntry(&plainEntry))
+	f.Add(cassandra.EncodeState(&plainState))
+	f.Add(cassandra.EncodeRow(&plainRow))
+	f.Add([]byte{1, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, err := cassandra.DecodeEntry(b); err == nil {
+			again, err := cassandra.DecodeEntry(cassandra.EncodeEntry(&e))
+			if err != nil || !reflect.DeepEqual(e, again) {
+				t.Errorf("%+v is read again as %+v, %v", e, again, err)
+			}
+		}
+		if c, err := cassandra.DecodeState(b); err == nil {
+			again, err := cassandra.DecodeState(cassandra.EncodeState(c))
+			if err != nil || !reflect.DeepEqual(c, again) {
+				t.Errorf("%+v is read again as %+v, %v", c, again, err)
+			}
+		}
+		if r, err := cassandra.DecodeRow(b); err == nil {
+			again, err := cassandra.DecodeRow(cassandra.EncodeRow(&r))
+			if err != nil || !reflect.DeepEqual(r, again) {
+				t.Errorf("%+v is read again as %+v, %v", r, again, err)
+			}
+		}
+	})
+}
