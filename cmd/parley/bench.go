@@ -55,6 +55,7 @@ Ctrl-C ends a run with what has been measured.`,
 func (b *bench) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&b.URL, "url", "http://"+defaultListen, "the server")
+	f.StringArrayVar(&b.Nodes, "node", nil, "a further node of the server's cluster, given once for each; connections are spread over all")
 	f.StringVar(&b.Accounts, "accounts", "", "file that keeps the accounts signed up, with their tokens, for the next run")
 	f.StringVar(&b.Invite, "invite", "", "invite to sign up with, if registration is not open")
 	f.BoolVar(&b.RemoteOK, "remote-ok", false, "load a server that is not on this machine: it is yours, and expects it")

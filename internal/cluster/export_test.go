@@ -26,3 +26,6 @@ func (c Config) Seeded(fault string) Config {
 func (n *Node) Reweigh(weight int) {
 	n.note(func(at time.Duration, b *belief) { b.change(at, func(m *Member) { m.Weight = weight }) })
 }
+
+// ClientPort returns the address of the port that a NATS bus keeps for itself.
+func ClientPort(b Bus) string { return b.(*natsBus).server.Addr().String() }

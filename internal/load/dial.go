@@ -168,7 +168,7 @@ func connectAll(ctx context.Context, l *loop, p place, seats []*seat, o *Options
 		part := seats[from:min(from+chunk, len(seats))]
 		conns := make([]*conn, len(part))
 		err := each(ctx, len(part), dialers, func(i int) (err error) {
-			conns[i], err = dial(o, p, sourceOf(p, from+i), part[i].account.Token)
+			conns[i], err = dial(o, p.at(from+i), sourceOf(p, from+i), part[i].account.Token)
 			return err
 		})
 		for i, c := range conns {

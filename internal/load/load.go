@@ -31,6 +31,7 @@ import (
 // field but URL is usable.
 type Options struct {
 	URL       string        // http://127.0.0.1:8080
+	Nodes     []string      // further nodes of the same cluster; connections are spread over all
 	Accounts  string        // a file that keeps the accounts signed up, for the next run against the same data
 	Invite    string        // the invite that signs up accounts; empty: registration is open
 	RemoteOK  bool          // a server that is not on this machine may be loaded
@@ -89,14 +90,37 @@ var (
 // place is a server's address, taken apart.
 type place struct {
 	addr netip.AddrPort
-	host string // as in the Host header
-	base string // the URL without a slash at the end
+	host string  // as in the Host header
+	base string  // the URL without a slash at the end
+	more []place // further nodes
 }
 
-// resolve takes the URL apart. Unless o.RemoteOK, it refuses whatever is not
-// loopback: a load laid upon somebody else's machine is an attack.
+// at returns where connection i goes.
+func (p place) at(i int) place {
+	if n := i % (1 + len(p.more)); n > 0 {
+		return p.more[n-1]
+	}
+	return p
+}
+
+// resolve takes the URLs apart; see resolveOne.
 func (o *Options) resolve(ctx context.Context) (place, error) {
-	raw := o.URL
+	p, err := o.resolveOne(ctx, o.URL)
+	for _, raw := range o.Nodes {
+		if err != nil {
+			break
+		}
+		var more place
+		if more, err = o.resolveOne(ctx, raw); err == nil {
+			p.more = append(p.more, more)
+		}
+	}
+	return p, err
+}
+
+// resolveOne takes a URL apart. Unless o.RemoteOK, it refuses whatever is not
+// loopback: a load laid upon somebody else's machine is an attack.
+func (o *Options) resolveOne(ctx context.Context, raw string) (place, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Hostname() == "" {
 		return place{}, fmt.Errorf("%q is not a URL like http://127.0.0.1:8080", raw)
