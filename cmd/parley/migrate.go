@@ -120,7 +120,7 @@ func (m *move) check() error {
 		return nil
 	}
 	if m.from == cassandraStore && m.to == cassandraStore {
-		return usageError{errors.New("Cassandra is copied to Cassandra with its own tools (snapshots), not with parley migrate")}
+		return usageError{errors.New("copy Cassandra to Cassandra with its own tools (snapshots), not parley migrate")}
 	}
 	if m.to == embedded {
 		if m.into == "" {

@@ -176,7 +176,7 @@ func (b *belief) judge(at time.Duration) {
 		b.agreed = mark{}
 		b.view = NewView(0, b.table.tenure, members, b.cfg.Shards)
 	} else if !slices.Equal(next.Members, b.view.Members) {
-		b.view = b.view.at(b.view.Term, b.view.Tenure)
+		b.view = b.view.with(b.view.Term, b.view.Tenure)
 		b.view.Members = next.Members
 	}
 
@@ -205,7 +205,7 @@ func (b *belief) judge(at time.Duration) {
 	if b.why != "" {
 		b.terms++
 		b.why = ""
-		b.view = b.view.at(b.terms, b.table.tenure)
+		b.view = b.view.with(b.terms, b.table.tenure)
 	}
 }
 
@@ -213,7 +213,7 @@ func (b *belief) judge(at time.Duration) {
 func (b *belief) unsettle(why string) {
 	b.why = why
 	if b.view.Term != 0 || b.view.Tenure != b.table.tenure {
-		b.view = b.view.at(0, b.table.tenure)
+		b.view = b.view.with(0, b.table.tenure)
 	}
 }
 

@@ -93,13 +93,6 @@ func ring(members []Member, shards int) [][]NodeID {
 	return owners
 }
 
-// with returns the same members in another term.
-func (v *View) with(term, tenure uint64) *View {
-	w := *v
-	w.Term, w.Tenure = term, tenure
-	return &w
-}
-
 // mix is the finaliser of splitmix64. It never changes: nodes of different
 // releases must agree.
 func mix(x uint64) uint64 {
@@ -123,8 +116,8 @@ func NewView(term, tenure uint64, members []Member, shards int) *View {
 	return v
 }
 
-// at returns the same members in another term and tenure.
-func (v *View) at(term, tenure uint64) *View {
+// with returns the same members in another term and tenure.
+func (v *View) with(term, tenure uint64) *View {
 	w := *v
 	w.Term, w.Tenure = term, tenure
 	return &w

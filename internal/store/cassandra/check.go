@@ -43,7 +43,7 @@ func Check(ctx context.Context, cfg Config) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close()
+	defer letGo(session, cfg.Logger)
 	c := checkup{ctx: ctx, cfg: &cfg, session: session}
 	racks := map[string]int{}
 	hosts := session.GetHosts()

@@ -91,6 +91,28 @@ func connect(ctx context.Context, cfg Config, keyspace string, h *health) (*gocq
 	return session, nil
 }
 
+// closeWithin is how long a session may take to close.
+const closeWithin = 5 * time.Second
+
+// letGo closes a session. The driver's Close can wait for ever (2.1.2): when
+// the control connection comes back just then, it asks for a refresh from a
+// loop that Close has ended. By then every other connection is closed; that
+// one, and the goroutine that waits, are left to the end of the process.
+func letGo(session *gocql.Session, logger *slog.Logger) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		session.Close()
+	}()
+	patience := time.NewTimer(closeWithin)
+	defer patience.Stop()
+	select {
+	case <-closed:
+	case <-patience.C:
+		logger.Warn("the cassandra driver did not close; one connection stays until this program ends")
+	}
+}
+
 // connectErr says what an operator can do. It names no account.
 func connectErr(ctx context.Context, cfg *Config, err error) error {
 	if ctx.Err() != nil {

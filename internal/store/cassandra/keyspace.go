@@ -86,7 +86,7 @@ func prepareOnce(ctx context.Context, cfg *Config) (parley.Epoch, error) {
 		return "", refusal{err}
 	}
 	err = makeKeyspace(ctx, cfg, first)
-	first.Close()
+	letGo(first, cfg.Logger)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func prepareOnce(ctx context.Context, cfg *Config) (parley.Epoch, error) {
 	if err != nil {
 		return "", err
 	}
-	defer session.Close()
+	defer letGo(session, cfg.Logger)
 	k := keyspace{cfg: cfg, session: session}
 	return k.prepare(ctx)
 }
@@ -289,7 +289,7 @@ func (k *keyspace) run(ctx context.Context, statements []string) error {
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer letGo(session, cfg.Logger)
 	var id gocql.UUID
 	if err := session.Query(`SELECT host_id FROM system.local`).Consistency(gocql.One).ScanContext(ctx, &id); err != nil {
 		return err

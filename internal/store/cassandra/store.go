@@ -150,7 +150,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.under.Wait()
 	s.health.stop()
-	s.session.Close()
+	letGo(s.session, s.cfg.Logger)
 	return nil
 }
 
