@@ -173,7 +173,12 @@ func (c *conversation) plan(batch []*job) (plan, []*job) {
 			break
 		}
 		if j.create != nil {
-			if p.state != nil {
+			switch {
+			case p.append.State != nil: // made by this very append
+				p.waiting = append(p.waiting, waiting{j, 0, true})
+				rest = append(rest, j)
+				continue
+			case p.state != nil:
 				j.answer(o, parley.Ack{Conversation: c.id, Seq: 1, Again: true}, nil)
 				continue
 			}
