@@ -20,7 +20,8 @@
 //
 // The invariant of the package is about [Node.Term]:
 //
-//	At no instant do two nodes have a term for the same shard.
+//	At no instant are two nodes settled in different views; so at no
+//	instant do two nodes have a term for the same shard.
 //
 // A node has terms while its view is settled, which takes three things at once.
 //
@@ -46,6 +47,9 @@
 // Settle, which is longer than two Trusts. So both have the same view, and a
 // shard has one owner in it. Nothing here compares the clocks of two machines;
 // it is enough that a second takes everywhere about as long.
+//
+// Trust is shorter than Silence, so that a node that was cut off stops
+// believing before others drop it; the proof above does not need it.
 //
 // A process that was frozen finds out before it believes anything: [Node.Term]
 // compares the clock with the end of what the last events proved, and does not

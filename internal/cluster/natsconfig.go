@@ -42,6 +42,9 @@ const (
 	// stuckFor is how long a route may take none of what it is given. Then it
 	// is closed and what waited for it is lost.
 	stuckFor = 2 * time.Second
+	// retries is how often an address that another node told of is tried, a
+	// second apart. Those in the node table are tried for as long as it has them.
+	retries = 600
 	// pinged is how often a route is pinged; two unanswered close it.
 	pinged = 2 * time.Second
 )
@@ -153,7 +156,7 @@ func (s *natsSettings) options(port int, routes []string) *server.Options {
 			PoolSize:     -1, // one connection between two nodes, so that messages stay in order
 			PingInterval: pinged, MaxPingsOut: 2,
 			WriteDeadline: stuckFor, WriteTimeout: server.WriteTimeoutPolicyClose,
-			ConnectRetries: 1 << 20, ConnectBackoff: false,
+			ConnectRetries: retries,
 		},
 	}
 	if s.Advertise != "" {
