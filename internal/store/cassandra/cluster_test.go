@@ -22,7 +22,7 @@ var cluster = cassandratest.Lazy{Nodes: 3}
 
 func init() { clusters = append(clusters, &cluster) }
 
-func three(t *testing.T) (*cassandratest.Cluster, cassandra.Config) {
+func three(t testing.TB) (*cassandratest.Cluster, cassandra.Config) {
 	c := cluster.Get(t)
 	return c, cassandra.Config{Hosts: c.Hosts(), Port: c.Port(), Keyspace: c.Keyspace(), Replication: 3}
 }
@@ -215,4 +215,14 @@ func (l *load) verify(t *testing.T) {
 		total += len(l.acked[i])
 	}
 	t.Logf("%d acknowledged messages stand where they were said to", total)
+}
+
+func BenchmarkThreeAppend(b *testing.B) {
+	_, cfg := three(b)
+	benchAppend(b, cfg)
+}
+
+func BenchmarkThreeContention(b *testing.B) {
+	_, cfg := three(b)
+	benchContention(b, cfg)
 }
