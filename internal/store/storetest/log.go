@@ -206,14 +206,16 @@ func sharedValues(t *testing.T, w *world) {
 
 func deep(t *testing.T, w *world) {
 	const n, batch = 5000, 125
-	for base := parley.Seq(0); base < n; base += batch {
-		w.append(texts("c", base, batch))
+	for base := parley.Seq(0); base < n; {
+		a := texts("c", base, min(batch, store.Room(base), int(n-base)))
+		w.append(a)
+		base += parley.Seq(len(a.Entries))
 	}
 	w.again()
 	if h := w.load("c"); h.Seq != n || h.Count != n {
 		t.Fatalf("head is %d, %d", h.Seq, h.Count)
 	}
-	for _, after := range []parley.Seq{0, 1, 246, 247, 248, 254, 255, 256, 257, n - 300, n - 1} {
+	for _, after := range []parley.Seq{0, 1, 246, 247, 248, 254, 255, 256, 257, store.BucketSize - 1, store.BucketSize, store.BucketSize + 1, n - 300, n - 1} {
 		want := min(n-int(after), 300)
 		wantEntries(t, w.read("c", after, 300), texts("c", after, want).Entries)
 	}
