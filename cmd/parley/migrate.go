@@ -296,7 +296,7 @@ func (m *moving) rest(ctx context.Context) (err error) {
 		return err
 	}
 	n, print := m.copy.Report()
-	_, err = fmt.Fprintf(m.e.stdout, "Copied and compared: %s (fingerprint %s).\nNobody was served for %s. Start the server on %s now; servers refuse to start on the old store.\n",
+	_, err = fmt.Fprintf(m.e.stdout, "Copied and compared: %s (fingerprint %s).\nWhat was missing took %s. Start the server on %s now; servers refuse to start on the old store.\n",
 		amount(n), print, m.e.now().Sub(begun).Round(time.Millisecond), m.name())
 	return err
 }
