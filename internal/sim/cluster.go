@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -102,7 +100,7 @@ func (w *ClusterWorld) Run(ctx context.Context) (h History, f *Final, err error)
 	if err := w.trouble(ctx); err != nil {
 		return w.rec.History(), nil, err
 	}
-	if err := w.calm(ctx); err != nil {
+	if err := w.party.calm(ctx); err != nil {
 		return w.rec.History(), nil, err
 	}
 	stop()
@@ -113,25 +111,12 @@ func (w *ClusterWorld) Run(ctx context.Context) (h History, f *Final, err error)
 
 // cast is who lives here. A device goes to any node each time it connects.
 func (w *ClusterWorld) cast() PartyConfig {
-	return PartyConfig{
-		Users: 6, Devices: 2,
-		Groups: []Gathering{
-			{Title: "everybody", Users: []int{0, 1, 2, 3, 4, 5}, Weight: 3},
-			{Title: "some", Users: []int{2, 3, 4}},
-			{Users: []int{0, 1}}, {Users: []int{4, 5}}, {Users: []int{0, 3}},
-		},
-		Recorder: w.rec,
-		Dial: func(device string) Dialer {
-			return func(ctx context.Context) (net.Conn, error) {
-				return w.nodes[w.dice.intn(len(w.nodes))].net.Dial(ctx, device)
-			}
-		},
-		Device: DeviceConfig{Seed: uint64(w.cfg.Seed) << 8, Sends: w.cfg.Sends, Pause: 1200 * time.Millisecond},
-		Vary: func(n int, d DeviceConfig) DeviceConfig {
-			d.Poll, d.Window = n%3 == 2, 1+n%4
-			return d
-		},
+	dial := func(device string) Dialer {
+		return func(ctx context.Context) (net.Conn, error) {
+			return w.nodes[w.dice.intn(len(w.nodes))].net.Dial(ctx, device)
+		}
 	}
+	return cast(w.rec, dial, DeviceConfig{Seed: uint64(w.cfg.Seed) << 8, Sends: w.cfg.Sends})
 }
 
 // start starts a node.
@@ -212,7 +197,7 @@ func (w *ClusterWorld) trouble(ctx context.Context) error {
 	for _, n := range w.nodes {
 		n.net.Cut("") // also what fell silent
 	}
-	return w.rest(ctx)
+	return w.party.rest(ctx)
 }
 
 // strike is one fault, for a while.
@@ -255,29 +240,6 @@ func (w *ClusterWorld) restart(ctx context.Context, n *clusterNode, stop func() 
 	}
 	pause(ctx, w.dice.within(12*time.Second))
 	return w.start(ctx, n)
-}
-
-func (w *ClusterWorld) rest(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	if restless := w.party.Rest(ctx); len(restless) > 0 {
-		slices.Sort(restless)
-		return fmt.Errorf("sim: three minutes after the last fault these devices still send or fetch: %s", strings.Join(restless, ", "))
-	}
-	return nil
-}
-
-// calm is a time without a fault, in which everybody says something.
-func (w *ClusterWorld) calm(ctx context.Context) error {
-	pause(ctx, 45*time.Second) // as in World.calm
-	begun := w.rec.Stamp()
-	for _, d := range w.party.Devices {
-		d.Compose(d.cfg.Conversations[0])
-		pause(ctx, 100*time.Millisecond)
-	}
-	pause(ctx, 5*time.Second)
-	w.rec.Add(Op{Op: OpCalm, Call: begun, Result: OK})
-	return w.rest(ctx)
 }
 
 // reached is the store as one node reaches it, or not.

@@ -108,7 +108,7 @@ func (w *World) Run(ctx context.Context) (h History, f *Final, err error) {
 	if err := w.night(ctx); err != nil {
 		return w.rec.History(), nil, err
 	}
-	if err := w.calm(ctx); err != nil {
+	if err := w.party.calm(ctx); err != nil {
 		return w.rec.History(), nil, err
 	}
 	stop()
@@ -117,8 +117,18 @@ func (w *World) Run(ctx context.Context) (h History, f *Final, err error) {
 	return w.rec.History(), f, err
 }
 
-// cast is who lives here: everybody in one group, some in another, pairs.
+// cast is who lives here.
 func (w *World) cast() PartyConfig {
+	dial := func(device string) Dialer {
+		return func(ctx context.Context) (net.Conn, error) { return w.net.Dial(ctx, device) }
+	}
+	return cast(w.rec, dial, DeviceConfig{Seed: uint64(w.cfg.Seed) << 8, Sends: w.cfg.Sends, Fault: w.cfg.Fault})
+}
+
+// cast is six users with two devices each: everybody in one group, some in
+// another, pairs. Every third device polls.
+func cast(rec *Recorder, dial func(device string) Dialer, d DeviceConfig) PartyConfig {
+	d.Pause = 1200 * time.Millisecond
 	return PartyConfig{
 		Users: 6, Devices: 2,
 		Groups: []Gathering{
@@ -126,11 +136,7 @@ func (w *World) cast() PartyConfig {
 			{Title: "some", Users: []int{2, 3, 4}},
 			{Users: []int{0, 1}}, {Users: []int{4, 5}}, {Users: []int{0, 3}},
 		},
-		Recorder: w.rec,
-		Dial: func(device string) Dialer {
-			return func(ctx context.Context) (net.Conn, error) { return w.net.Dial(ctx, device) }
-		},
-		Device: DeviceConfig{Seed: uint64(w.cfg.Seed) << 8, Sends: w.cfg.Sends, Pause: 1200 * time.Millisecond, Fault: w.cfg.Fault},
+		Recorder: rec, Dial: dial, Device: d,
 		Vary: func(n int, d DeviceConfig) DeviceConfig {
 			d.Poll, d.Window = n%3 == 2, 1+n%4
 			return d
@@ -233,13 +239,14 @@ func (w *World) trouble(ctx context.Context) error {
 		w.net.Bar(d, false)
 	}
 	w.net.Cut("") // also what fell silent
-	return w.rest(ctx)
+	return w.party.rest(ctx)
 }
 
-func (w *World) rest(ctx context.Context) error {
+// rest waits until everything is sent and fetched, in a world without faults.
+func (p *Party) rest(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if restless := w.party.Rest(ctx); len(restless) > 0 {
+	if restless := p.Rest(ctx); len(restless) > 0 {
 		slices.Sort(restless)
 		return fmt.Errorf("sim: three minutes after the last fault these devices still send or fetch: %s", strings.Join(restless, ", "))
 	}
@@ -259,21 +266,22 @@ func (w *World) night(ctx context.Context) error {
 		}
 		pause(ctx, time.Second)
 	}
-	return w.rest(ctx)
+	return w.party.rest(ctx)
 }
 
 // calm is a time without a fault, in which everybody says something.
-func (w *World) calm(ctx context.Context) error {
+func (p *Party) calm(ctx context.Context) error {
 	// Until everybody is back: a poll that a restart cut may have been tried
 	// again by the HTTP client, within the time that it began with (20 s and
 	// 15 s), and its device rests up to 5 s before the next.
 	pause(ctx, 45*time.Second)
-	begun := w.rec.Stamp()
-	for _, d := range w.party.Devices {
+	rec := p.cfg.Recorder
+	begun := rec.Stamp()
+	for _, d := range p.Devices {
 		d.Compose(d.cfg.Conversations[0])
 		pause(ctx, 100*time.Millisecond)
 	}
 	pause(ctx, 5*time.Second)
-	w.rec.Add(Op{Op: OpCalm, Call: begun, Result: OK})
-	return w.rest(ctx)
+	rec.Add(Op{Op: OpCalm, Call: begun, Result: OK})
+	return p.rest(ctx)
 }

@@ -99,25 +99,9 @@ func (l *league) start(n *Subject) {
 
 // talk has devices live, each of which goes to any node when it connects.
 func (l *league) talk() {
-	cfg := sim.PartyConfig{
-		Users: gangUsers, Devices: gangDevices, Recorder: l.rec,
-		Dial: func(string) sim.Dialer {
-			return func(ctx context.Context) (net.Conn, error) { return l.nodes[rand.IntN(len(l.nodes))].Dial(ctx) }
-		},
-		Device: sim.DeviceConfig{
-			Seed: 4711, Sends: 1 << 30, Pause: 100 * time.Millisecond,
-			AckTimeout: 5 * time.Second, Backoff: 100 * time.Millisecond, PollTimeout: 5 * time.Second,
-		},
-		Vary: func(n int, d sim.DeviceConfig) sim.DeviceConfig {
-			d.Poll, d.Window = n%4 == 3, 1+n%2
-			return d
-		},
-	}
-	for u := range gangUsers {
-		cfg.Groups = append(cfg.Groups,
-			sim.Gathering{Title: fmt.Sprintf("group %d", u), Users: []int{u, (u + 1) % gangUsers, (u + 3) % gangUsers}},
-			sim.Gathering{Users: []int{u, (u + 2) % gangUsers}})
-	}
+	cfg := crowd(l.rec, func(string) sim.Dialer {
+		return func(ctx context.Context) (net.Conn, error) { return l.nodes[rand.IntN(len(l.nodes))].Dial(ctx) }
+	}, 100*time.Millisecond)
 	var err error
 	if l.party, err = sim.NewParty(l.t.Context(), cfg); err != nil {
 		l.t.Fatal(err)

@@ -56,23 +56,7 @@ func newGang(t *testing.T, s *Subject) *gang {
 			}
 		}
 	})
-	cfg := sim.PartyConfig{
-		Users: gangUsers, Devices: gangDevices, Recorder: g.rec,
-		Dial: func(string) sim.Dialer { return s.Dial },
-		Device: sim.DeviceConfig{
-			Seed: 4711, Sends: 1 << 30, Pause: 25 * time.Millisecond,
-			AckTimeout: 5 * time.Second, Backoff: 100 * time.Millisecond, PollTimeout: 5 * time.Second,
-		},
-		Vary: func(n int, d sim.DeviceConfig) sim.DeviceConfig {
-			d.Poll, d.Window = n%4 == 3, 1+n%4
-			return d
-		},
-	}
-	for u := range gangUsers {
-		cfg.Groups = append(cfg.Groups,
-			sim.Gathering{Title: fmt.Sprintf("group %d", u), Users: []int{u, (u + 1) % gangUsers, (u + 3) % gangUsers}},
-			sim.Gathering{Users: []int{u, (u + 2) % gangUsers}})
-	}
+	cfg := crowd(g.rec, func(string) sim.Dialer { return s.Dial }, 25*time.Millisecond)
 	var err error
 	if g.Party, err = sim.NewParty(t.Context(), cfg); err != nil {
 		t.Fatal(err)
@@ -161,4 +145,26 @@ func (g *gang) report(h sim.History, found []sim.Finding, err error) (acked, res
 	g.t.Logf("%d acked, %d resends, %d operations judged for linearizability; ready after a start: median %v, longest %v of %d",
 		acked, resends, judged, g.readies[len(g.readies)/2].Round(time.Millisecond), g.readies[len(g.readies)-1].Round(time.Millisecond), len(g.readies))
 	return acked, resends
+}
+
+// crowd is sixteen devices of eight users in sixteen conversations, each of
+// which says something after every pause.
+func crowd(rec *sim.Recorder, dial func(string) sim.Dialer, pause time.Duration) sim.PartyConfig {
+	cfg := sim.PartyConfig{
+		Users: gangUsers, Devices: gangDevices, Recorder: rec, Dial: dial,
+		Device: sim.DeviceConfig{
+			Seed: 4711, Sends: 1 << 30, Pause: pause,
+			AckTimeout: 5 * time.Second, Backoff: 100 * time.Millisecond, PollTimeout: 5 * time.Second,
+		},
+		Vary: func(n int, d sim.DeviceConfig) sim.DeviceConfig {
+			d.Poll, d.Window = n%4 == 3, 1+n%4
+			return d
+		},
+	}
+	for u := range gangUsers {
+		cfg.Groups = append(cfg.Groups,
+			sim.Gathering{Title: fmt.Sprintf("group %d", u), Users: []int{u, (u + 1) % gangUsers, (u + 3) % gangUsers}},
+			sim.Gathering{Users: []int{u, (u + 2) % gangUsers}})
+	}
+	return cfg
 }
