@@ -202,6 +202,27 @@ func TestLeftOut(t *testing.T) {
 	})
 }
 
+// TestLeases kills interest that outlives whoever had it: a node says that it
+// no longer watches, and is not heard.
+func TestLeases(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me := w.userAt("c", 0)
+		stop := w.nodes["a"].peers.Watch(me, &watcher{})
+		<-time.After(time.Minute)
+		if got := w.nodes["c"].peers.Interests(); got != 1 {
+			t.Errorf("%d interests while a session watches, want 1", got)
+		}
+		w.loses(func(from, to cluster.NodeID) bool { return from == "a" })
+		stop()
+		<-time.After(time.Second)
+		w.loses(nil)
+		<-time.After(time.Minute)
+		if got := w.nodes["c"].peers.Interests(); got != 0 {
+			t.Errorf("%d interests long after the session ended", got)
+		}
+	})
+}
+
 // TestNudges kills a nudge that stays at the inbox's owner, and a lost one
 // that nobody looks for.
 func TestNudges(t *testing.T) {

@@ -112,6 +112,7 @@ func (w *watched) run() {
 		case <-turn:
 			w.move()
 		case <-t.C:
+			w.p.remote.expire(w.p.cfg.Cluster.View())
 			w.look()
 		case <-w.anew:
 			w.reread()
