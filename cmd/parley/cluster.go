@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store"
@@ -114,12 +113,15 @@ func openStore(ctx context.Context, e env, c config, logger *slog.Logger) (store
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for said := ""; ; {
 		s, err := openCassandra(ctx, cfg)
-		if err == nil || parley.CodeOf(err).Retry() == parley.GiveUp && !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+		if err == nil || cassandra.Refused(err) || ctx.Err() != nil {
 			return s, err
 		}
-		fmt.Fprintf(e.stderr, "parley: %v; trying again\n", err)
+		if why := err.Error(); why != said {
+			fmt.Fprintf(e.stderr, "parley: %s; trying again until it works\n", why)
+			said = why
+		}
 		select {
 		case <-ctx.Done():
 			return nil, err

@@ -54,6 +54,13 @@ type refusal struct{ error }
 
 func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
 
+// Refused reports whether err of Open says that this program and the keyspace
+// do not go together: trying again does not help, an operator must choose.
+func Refused(err error) bool {
+	var r refusal
+	return errors.As(err, &r)
+}
+
 // errForeign: there is something else in the keyspace.
 func errForeign(cfg *Config) error {
 	return refuse("cassandra: the keyspace %q holds something that is not Parley's; choose another keyspace in the configuration, "+
