@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
@@ -102,7 +103,7 @@ func (c *config) load(cmd *cobra.Command, e env, path string) error {
 func where(err error) string {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(strict.Errors) > 0 {
 		row, _ := strict.Errors[0].Position()
-		return fmt.Sprintf("line %d: unknown key %q; see parley serve --print-config", row, strict.Errors[0].Key())
+		return fmt.Sprintf("line %d: unknown key %q; see parley serve --print-config", row, strings.Join(strict.Errors[0].Key(), "."))
 	}
 	if d, ok := errors.AsType[*toml.DecodeError](err); ok {
 		row, _ := d.Position()

@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": cmdServer, "stop": cmdStop, "halt": cmdStop, "until": cmdUntil, "numbers": cmdNumbers,
+			"server": cmdServer, "halt": cmdStop, "until": cmdUntil, "numbers": cmdNumbers,
 		},
 	})
 }
