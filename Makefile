@@ -39,12 +39,12 @@ unit:
 # Worlds and crashes at their full figures: the race detector, under which unit
 # ran a part of them, slows them down eightfold.
 long:
-	$(GO) test -shuffle=on -timeout 10m -count=1 ./internal/sim ./internal/store/pebblestore
+	$(GO) test -shuffle=on -timeout 15m -count=1 ./internal/sim ./internal/store/pebblestore
 
 # The engine on a real Cassandra of one node, which needs Java 17 and Maven.
 # Nothing runs beside it: what is measured against a deadline needs the machine.
 engine:
-	$(GO) test -race -shuffle=on -timeout 10m -count=1 ./internal/store/cassandra/...
+	$(GO) test -race -shuffle=on -timeout 15m -count=1 ./internal/store/cassandra/...
 
 # The real binary, killed again and again. Without the race detector: the
 # processes under test are what a release is.
