@@ -539,3 +539,29 @@ func TestUnmark(t *testing.T) {
 		t.Error("an append after Unmark set no mark: a crash now would leave inboxes behind")
 	}
 }
+
+// TestBucketEdges kills a batch that crosses a bucket's edge, which no engine
+// over partitions can append at once; memstore refuses it.
+func TestBucketEdges(t *testing.T) {
+	o, _ := newOwner(t, newStore(t), func(c *convo.Config) { c.MaxQueuedHere = 3 * store.BucketSize })
+	c, _, err := o.Create(t.Context(), "u-a", parley.Group, "long", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const posts = 2*store.BucketSize + 100
+	errs := make(chan error, posts)
+	for i := range posts {
+		o.Post(parley.Post{
+			Conversation: c.ID, Sender: "u-a", ID: parley.MessageID(fmt.Sprint("m", i)),
+			Body: parley.Body{Type: parley.TextPlain, Data: []byte("x")},
+		}, func(_ parley.Ack, err error) { errs <- err })
+	}
+	for range posts {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, head, err := o.Get(t.Context(), "u-a", c.ID); err != nil || head != posts+1 {
+		t.Errorf("the head is %d, %v; want %d", head, err, posts+1)
+	}
+}

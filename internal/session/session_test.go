@@ -110,6 +110,8 @@ type device struct {
 	t    *testing.T
 	user parley.UserID
 
+	follow bool // goes where it is sent
+
 	mu      sync.Mutex
 	frames  []wire.ServerFrame
 	seen    map[string][]uint64 // numbers by conversation, in the order told
@@ -135,7 +137,7 @@ func newDevice(t *testing.T, user parley.UserID) *device {
 func (d *device) connect(n *node) *device {
 	d.t.Helper()
 	d.link = &link{device: d}
-	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: d.cursor}, d.link)
+	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: d.cursor, Follow: d.follow}, d.link)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -493,6 +495,48 @@ func TestSignedOut(t *testing.T) {
 		a.session.Closed()
 		b.session.Closed()
 	})
+}
+
+// TestKeep kills a session of a device that was signed out while its node did
+// not hear of it, and one that goes although its device is there.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		a := newDevice(t, "u-a").connect(n)
+		rest(time.Second)
+		n.fanout.Keep("u-a", []parley.DeviceID{"another", "dev-u-a"})
+		synctest.Wait()
+		if a.closed != 0 {
+			t.Errorf("closed with %d although its device is signed in", a.closed)
+		}
+		n.fanout.Keep("u-a", []parley.DeviceID{"another"})
+		synctest.Wait()
+		if a.closed != wire.CloseSignedOut {
+			t.Errorf("closed with %d, want %d", a.closed, wire.CloseSignedOut)
+		}
+		a.session.Closed()
+	})
+}
+
+// TestLead kills a session that does not say where to go, and one that sends
+// away a client that would come back to the same address for ever.
+func TestLead(t *testing.T) {
+	for _, follow := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t)
+			a := newDevice(t, "u-a")
+			a.follow = follow
+			a.connect(n)
+			rest(time.Second)
+			n.fanout.Lead("u-a", "https://b.chat.example")
+			synctest.Wait()
+			f, told := a.last(wire.FrameGoaway)
+			if told != follow || follow && (f.URL != "https://b.chat.example" || a.closed != wire.CloseRetryNow) {
+				t.Errorf("follow %v: told %v %+v, closed with %d", follow, told, f, a.closed)
+			}
+			a.session.Closed()
+		})
+	}
 }
 
 // TestIdleHoldsNothing kills a session that keeps a goroutine or a map.

@@ -15,6 +15,9 @@ func checkAppend(a store.Append) error {
 	if len(a.Entries) == 0 {
 		return errors.New("memstore: an append without entries")
 	}
+	if room := store.Room(a.Base); len(a.Entries) > room {
+		return fmt.Errorf("memstore: %d entries after %d, where %d fit into the bucket", len(a.Entries), a.Base, room)
+	}
 	for i := range a.Entries {
 		if want := a.Base + parley.Seq(i) + 1; a.Entries[i].Seq != want {
 			return fmt.Errorf("memstore: an entry numbered %d where %d belongs", a.Entries[i].Seq, want)
