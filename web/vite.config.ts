@@ -1,0 +1,11 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  plugins: [svelte()],
+  test: {
+    include: ["src/**/*.test.ts"],
+    environment: "node", // a test of the view asks for happy-dom in its first line
+    restoreMocks: true,
+  },
+});
