@@ -53,7 +53,7 @@ var arrows = map[string]arrow{
 		"the composition root wires everything, but which engine it gets is the command's choice"},
 	"internal/load": {[]string{".", "wire"}, "load comes from outside, over sockets: sharing code with the server would flatter it"},
 	"internal/sim":  {nil, "worlds are made of everything"},
-	"cmd/parley":    {[]string{".", "wire", "client", "internal/server", "internal/account", "internal/store", "internal/store/pebblestore", "internal/store/cassandra", "internal/cluster", "internal/migrate", "internal/load"}, "commands compose; what they do is done elsewhere"},
+	"cmd/parley":    {[]string{".", "wire", "client", "internal/server", "internal/account", "internal/store", "internal/store/pebblestore", "internal/store/cassandra", "internal/cluster", "internal/migrate", "internal/load", "web"}, "commands compose; what they do is done elsewhere"},
 	"deploy":        {nil, "files for operators, and the tests that read them"},
 	"web":           {nil, "the built app is bytes"},
 }

@@ -236,6 +236,14 @@ func (r *Row) Moved() Pos {
 	return r.Pos
 }
 
+// Receipt is how far one member has got in a conversation: the markers of the
+// member's own row, as the other members may know them.
+type Receipt struct {
+	Conversation    ConversationID
+	User            UserID
+	Delivered, Read Seq // markers, as in Row
+}
+
 // Advance is the news of one conversation for one user: the entries
 // From+1..Head were committed.
 type Advance struct {

@@ -85,6 +85,10 @@ type Subscription struct {
 	Backlog int
 	// Only, if it is not empty, is the one conversation to follow.
 	Only parley.ConversationID
+	// Receipts, if it is not nil, hears how far other members have got in what
+	// it follows. Receipts are hints: some never come, and none is told again;
+	// [Client.Conversation] knows. It must not block.
+	Receipts func(r parley.Receipt)
 	// Lost, if it is not nil, hears why a connection was lost, before the next
 	// try. It must not block.
 	Lost func(err error)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,50 @@ func TestOnly(t *testing.T) {
 			t.Errorf("kept %+v", place)
 		}
 	})
+}
+
+// TestReceipts kills: a receipt that is told of what is not followed, one that
+// is taken for news, and one that breaks a subscription which wants none.
+func TestReceipts(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			var mu sync.Mutex
+			var heard []parley.Receipt
+			place := &Place{}
+			s := Subscription{Store: place, Backlog: All, Only: "c1"}
+			if wanted {
+				s.Receipts = func(r parley.Receipt) {
+					mu.Lock()
+					defer mu.Unlock()
+					heard = append(heard, r)
+				}
+			}
+			told, stop := listen(w.client(), s)
+			told()
+			want := []parley.Receipt{{Conversation: "c1", User: "u2", Delivered: 2, Read: 1}}
+			w.mu.Lock()
+			for _, s := range w.sessions {
+				s.arrived <- wire.AppendReceipts(nil, parley.Receipt{Conversation: "c2", User: "u2", Delivered: 9})
+				s.arrived <- wire.AppendReceipts(nil, want[0])
+			}
+			w.mu.Unlock()
+			w.say("c1", 2)
+			w.settle()
+			w.deliver("deliver")
+			if got := told(); !slices.Equal(got["c1"], []parley.Seq{1, 2}) || len(got) != 1 {
+				t.Errorf("told %v", got)
+			}
+			if err := stop(); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if wanted != slices.Equal(heard, want) || place.Inbox != "e0.1" {
+				t.Errorf("wanted %v: heard %+v, and kept %+v", wanted, heard, place)
+			}
+		})
+	}
 }
 
 // TestGoaway kills: a client that comes back before the time it was told.

@@ -18,6 +18,8 @@ func (f *feed) take(ctx context.Context, frame *wire.ServerFrame) error {
 		return f.moved(ctx, frame.Cursor)
 	case wire.FrameChanges:
 		return f.changed(ctx, frame)
+	case wire.FrameReceipts:
+		f.heard(frame)
 	case wire.FrameResync:
 		f.held, f.fresh = map[parley.ConversationID]parley.Seq{}, true
 		return f.tell(ctx, News{Reset: true})
@@ -75,6 +77,17 @@ func (f *feed) changed(ctx context.Context, frame *wire.ServerFrame) error {
 	}
 	f.fresh = f.fresh && frame.More
 	return nil
+}
+
+// heard takes a receipt. It is no step of the subscription: nothing is kept.
+func (f *feed) heard(frame *wire.ServerFrame) {
+	r := parley.Receipt{
+		Conversation: parley.ConversationID(frame.Conversation), User: parley.UserID(frame.Member),
+		Delivered: parley.Seq(frame.Delivered), Read: parley.Seq(frame.Read),
+	}
+	if f.sub.Receipts != nil && f.follows(r.Conversation) {
+		f.sub.Receipts(r)
+	}
 }
 
 func (f *feed) follows(conv parley.ConversationID) bool {

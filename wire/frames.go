@@ -163,6 +163,15 @@ func appendIntField(dst []byte, name string, n int64) []byte {
 	return strconv.AppendInt(append(dst, name...), n, 10)
 }
 
+// AppendReceipts appends a receipts frame: how far a member has got.
+func AppendReceipts(dst []byte, r parley.Receipt) []byte {
+	dst = appendStringField(dst, `{"t":"receipts","conversation":`, r.Conversation)
+	dst = appendStringField(dst, `,"member":`, r.User)
+	dst = strconv.AppendUint(append(dst, `,"delivered":`...), uint64(r.Delivered), 10)
+	dst = strconv.AppendUint(append(dst, `,"read":`...), uint64(r.Read), 10)
+	return append(dst, '}')
+}
+
 // AppendWhisper appends a whisper frame: sender is doing kind ("typing").
 func AppendWhisper(dst []byte, conv parley.ConversationID, sender parley.UserID, kind string) []byte {
 	dst = appendStringField(dst, `{"t":"whisper","conversation":`, conv)

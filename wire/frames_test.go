@@ -39,6 +39,7 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 		{AppendEntries(nil, "", "c1", nil, 0, ""), ServerFrame{T: FrameEntries, Conversation: "c1", Entries: []Entry{}}},
 		{AppendChanges(nil, []Row{row, {ID: "c2", Kind: "group"}}, "e1.7", true), ServerFrame{T: FrameChanges, Rows: []Row{row, {ID: "c2", Kind: "group"}}, Cursor: "e1.7", More: true}},
 		{AppendChanges(nil, nil, "e1.7", false), ServerFrame{T: FrameChanges, Rows: []Row{}, Cursor: "e1.7"}},
+		{AppendReceipts(nil, parley.Receipt{Conversation: "c1", User: "u1", Delivered: 4}), ServerFrame{T: FrameReceipts, Conversation: "c1", Member: "u1", Delivered: 4}},
 		{AppendWhisper(nil, "c1", "u1", "typing"), ServerFrame{T: FrameWhisper, Conversation: "c1", Sender: "u1", Kind: "typing"}},
 		{AppendPresence(nil, presence), ServerFrame{T: FramePresence, Items: presence}},
 		{AppendError(nil, "7", &parley.Error{Code: parley.RateLimited, Detail: "Wait.", After: 1500 * time.Microsecond}), ServerFrame{T: FrameError, Ref: "7", Code: "rate_limited", Message: "Wait.", RetryAfterMS: 2}},
@@ -175,6 +176,9 @@ func TestHotPathMakesNoGarbage(t *testing.T) {
 		"entries": func() { AppendEntries(buf, "1", "c", entries, 1, "e1.1") },
 		"ack":     func() { AppendAck(buf, "1", ack) },
 		"whisper": func() { AppendWhisper(buf, "c", "u", "typing") },
+		"receipts": func() {
+			AppendReceipts(buf, parley.Receipt{Conversation: "c", User: "u", Delivered: 2, Read: 1})
+		},
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

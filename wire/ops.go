@@ -78,6 +78,7 @@ var frames = [...]Frame{
 	{FrameAck, []string{"ref", "conversation", "id", "seq", "at"}, nil},
 	{FrameEntries, []string{"conversation", "entries", "head"}, []string{"ref", "cursor"}},
 	{FrameChanges, []string{"rows", "cursor", "more"}, nil},
+	{FrameReceipts, []string{"conversation", "member", "delivered", "read"}, nil},
 	{FrameWhisper, []string{"conversation", "sender", "kind"}, nil},
 	{FramePresence, []string{"items"}, nil},
 	{FrameError, []string{"code", "message"}, []string{"ref", "retry_after_ms"}},

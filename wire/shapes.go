@@ -20,6 +20,7 @@ const (
 	MaxNameRunes   = 64        // names of users and devices, in characters
 	MaxTitleRunes  = 128       // titles of groups, in characters
 	MaxMembers     = 1000      // of a conversation, and ids in one list
+	MaxReceipts    = 64        // members of the largest conversation that has receipts
 	DefaultLimit   = 50        // items of a page that did not say
 	MaxLimit       = 200       // items of any page
 	MinPassword    = 8         // characters
@@ -52,6 +53,7 @@ const (
 	FrameAck      = "ack"
 	FrameEntries  = "entries"
 	FrameChanges  = "changes"
+	FrameReceipts = "receipts"
 	FrameWhisper  = "whisper"
 	FramePresence = "presence"
 	FrameError    = "error"
@@ -103,12 +105,15 @@ type Device struct {
 	Current  bool   `json:"current,omitzero"` // the device that asks
 }
 
-// Member is one user's part in a conversation.
+// Member is one user's part in a conversation. A marker that is absent is not
+// known, or stands before the first entry.
 type Member struct {
-	User   string `json:"user"`
-	Role   string `json:"role"`
-	Handle string `json:"handle,omitzero"`
-	Name   string `json:"name,omitzero"`
+	User      string `json:"user"`
+	Role      string `json:"role"`
+	Handle    string `json:"handle,omitzero"`
+	Name      string `json:"name,omitzero"`
+	Delivered uint64 `json:"delivered,omitzero"` // stored on a device of this member
+	Read      uint64 `json:"read,omitzero"`      // seen by this member
 }
 
 // Last is the newest message of a conversation.
@@ -196,9 +201,12 @@ type ServerFrame struct {
 	AfterMS      int64   `json:"after_ms,omitzero"` // goaway
 	URL          string  `json:"url,omitzero"`      // goaway: connect there; empty: where you came from
 
-	Sender string     `json:"sender,omitzero"` // whisper: the user who does it
-	Kind   string     `json:"kind,omitzero"`   // whisper: what, "typing"
-	Items  []Presence `json:"items,omitzero"`  // presence
+	Member    string     `json:"member,omitzero"`    // receipts: the id of the user whose markers moved
+	Delivered uint64     `json:"delivered,omitzero"` // receipts: stored on a device of that user
+	Read      uint64     `json:"read,omitzero"`      // receipts: seen by that user
+	Sender    string     `json:"sender,omitzero"`    // whisper: the user who does it
+	Kind      string     `json:"kind,omitzero"`      // whisper: what, "typing"
+	Items     []Presence `json:"items,omitzero"`     // presence
 }
 
 // Limits are what the server allows, told in welcome.
@@ -228,14 +236,17 @@ type (
 		Name     string `json:"name,omitzero"`
 		Invite   string `json:"invite,omitzero"`
 		Device   string `json:"device,omitzero"` // a name for this device
+		Cookie   bool   `json:"cookie,omitzero"` // keep the token in a cookie that no script can read
 	}
 	// NewSession signs in (POST /v1/sessions).
 	NewSession struct {
 		Handle   string `json:"handle"`
 		Password string `json:"password"`
 		Device   string `json:"device,omitzero"`
+		Cookie   bool   `json:"cookie,omitzero"`
 	}
-	// SignedIn answers both. Token is shown once.
+	// SignedIn answers both. Token is shown once; it is empty when it went
+	// into a cookie.
 	SignedIn struct {
 		User   User   `json:"user"`
 		Device Device `json:"device"`

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/pebblestore"
+	"github.com/parley-im/parley/web"
 )
 
 // drainWithin is how long a server takes at most to go away in order.
@@ -125,7 +126,7 @@ func start(ctx context.Context, e env, cfg config, adminAsked bool, data store.S
 	srv, err := server.Start(ctx, server.Config{
 		Store: data, Cluster: member, Listener: public, Admin: admin, Version: version,
 		Registration: account.Mode(cfg.Registration), NoRateLimits: cfg.RateLimits == "off",
-		TextLimit: cfg.TextLimit, Origins: cfg.Origins, BaseURL: cfg.BaseURL, Logger: logger,
+		TextLimit: cfg.TextLimit, Origins: cfg.Origins, BaseURL: cfg.BaseURL, App: web.App(), Logger: logger,
 	})
 	if err != nil {
 		if member != nil {

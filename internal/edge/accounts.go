@@ -20,8 +20,15 @@ func wireDevice(d account.Device, current parley.DeviceID) wire.Device {
 	return wire.Device{ID: string(d.ID), Name: d.Name, Created: wire.Time(d.Created), LastSeen: wire.Time(d.LastSeen), Current: d.ID == current}
 }
 
-func signedIn(s account.SignedIn) *wire.SignedIn {
-	return &wire.SignedIn{User: wireUser(s.User), Device: wireDevice(s.Device, s.Device.ID), Token: s.Token}
+// signedIn tells a device that it is signed in. Its token is in the answer or,
+// if a browser asks, in a cookie.
+func (c *call) signedIn(s account.SignedIn, cookie bool) *wire.SignedIn {
+	w := &wire.SignedIn{User: wireUser(s.User), Device: wireDevice(s.Device, s.Device.ID), Token: s.Token}
+	if cookie {
+		setCookie(c.answer, c.Request, s.Token)
+		w.Token = ""
+	}
+	return w
 }
 
 func (e *Edge) register(c *call) (int, any, error) {
@@ -32,7 +39,7 @@ func (e *Edge) register(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusCreated, signedIn(s), nil
+	return http.StatusCreated, c.signedIn(s, q.Cookie), nil
 }
 
 func (e *Edge) signIn(c *call) (int, any, error) {
@@ -41,7 +48,7 @@ func (e *Edge) signIn(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusCreated, signedIn(s), nil
+	return http.StatusCreated, c.signedIn(s, q.Cookie), nil
 }
 
 func (e *Edge) node(c *call) (int, any, error) {
@@ -50,6 +57,7 @@ func (e *Edge) node(c *call) (int, any, error) {
 }
 
 func (e *Edge) signOut(c *call) (int, any, error) {
+	clearCookies(c.answer, c.Request)
 	return http.StatusNoContent, nil, e.cfg.SignIn.SignOut(c.Context(), c.id.User, c.id.Device)
 }
 

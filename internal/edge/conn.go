@@ -56,6 +56,7 @@ type conn struct {
 
 	// owned by whoever reads: one goroutine at a time
 	guard    guard
+	cookie   string // the token that a browser kept, until the hello
 	strikes  uint8
 	strikeAt time.Time // of the first strike counted
 
@@ -76,10 +77,11 @@ type conn struct {
 
 var errGone = errors.New("edge: the connection is closing")
 
-// newConn makes a connection of nc, which has been upgraded.
-func newConn(h *hub, nc net.Conn) *conn {
+// newConn makes a connection of nc, which has been upgraded by a request that
+// carried that token in a cookie, if any.
+func newConn(h *hub, nc net.Conn, cookie string) *conn {
 	now := h.clock()
-	c := &conn{hub: h, nc: nc, writing: make(chan struct{}, 1), queued: true, closeBy: now + int64(helloWithin)}
+	c := &conn{hub: h, nc: nc, cookie: cookie, writing: make(chan struct{}, 1), queued: true, closeBy: now + int64(helloWithin)}
 	c.heard.Store(now)
 	return c
 }
@@ -146,6 +148,10 @@ func (c *conn) hello(f wire.ClientFrame, err error) bool {
 	defer cancel()
 	var s Session
 	var id account.Identity
+	if f.Token == "" {
+		f.Token = c.cookie
+	}
+	c.cookie = ""
 	if id, err = c.hub.signIn.Authenticate(ctx, f.Token); err == nil {
 		s, err = c.hub.sessions.Connect(ctx, id, f, c)
 	}

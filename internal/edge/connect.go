@@ -42,29 +42,37 @@ func (e *Edge) connect(w http.ResponseWriter, r *http.Request) {
 		e.problem(w, r, 0, err)
 		return
 	}
-	nc, early, err := upgrade(w, r.Header.Get("Sec-WebSocket-Key"), protocol)
+	more, cookie := http.Header{}, cookieOf(r)
+	if cookie != "" {
+		setCookie(more, r, cookie) // for as long again as at the sign-in
+	}
+	nc, early, err := upgrade(w, r.Header.Get("Sec-WebSocket-Key"), protocol, more)
 	if err != nil {
 		panic(http.ErrAbortHandler) // it went away, or cannot be taken over
 	}
-	e.hub.serve(newConn(e.hub, nc), early, !spoken)
+	e.hub.serve(newConn(e.hub, nc, cookie), early, !spoken)
 }
 
 // handshakeGUID is of RFC 6455 section 1.3.
 const handshakeGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // upgrade takes the connection of a good handshake over from net/http and
-// answers it. early is what was read past the request; the buffers of
-// net/http go.
-func upgrade(w http.ResponseWriter, key, protocol string) (nc net.Conn, early []byte, err error) {
+// answers it, with the headers of more among the others. early is what was
+// read past the request; the buffers of net/http go.
+func upgrade(w http.ResponseWriter, key, protocol string, more http.Header) (nc net.Conn, early []byte, err error) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
 	accept := sha1.Sum([]byte(key + handshakeGUID))
 	_ = nc.SetWriteDeadline(time.Now().Add(writeWithin))
-	_, err = io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(accept[:])+"\r\n"+
-		"Sec-WebSocket-Protocol: "+protocol+"\r\n\r\n")
+	var answer strings.Builder
+	answer.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(accept[:]) + "\r\n" +
+		"Sec-WebSocket-Protocol: " + protocol + "\r\n")
+	_ = more.Write(&answer)
+	answer.WriteString("\r\n")
+	_, err = io.WriteString(nc, answer.String())
 	if err != nil {
 		_ = nc.Close()
 		return nil, nil, err

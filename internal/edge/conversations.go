@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -115,7 +116,37 @@ func (e *Edge) describe(c *call, id parley.ConversationID) (*wire.Conversation, 
 
 func (e *Edge) conversation(c *call) (int, any, error) {
 	out, err := e.describe(c, parley.ConversationID(c.PathValue("conversation")))
-	return http.StatusOK, out, err
+	if err != nil {
+		return 0, nil, err
+	}
+	e.receipts(c, out)
+	return http.StatusOK, out, nil
+}
+
+// receiptsWithin bounds the look for the members' markers. Those that are not
+// known by then are left out: they are no reason to wait, nor to fail.
+const receiptsWithin = 500 * time.Millisecond
+
+// receipts adds the markers of the members of out, if the asker is one and
+// they are not too many.
+func (e *Edge) receipts(c *call, out *wire.Conversation) {
+	member := func(u parley.UserID) int {
+		return slices.IndexFunc(out.Members, func(m wire.Member) bool { return m.User == string(u) })
+	}
+	if len(out.Members) > wire.MaxReceipts || member(c.id.User) < 0 {
+		return
+	}
+	users := make([]parley.UserID, len(out.Members))
+	for i := range out.Members {
+		users[i] = parley.UserID(out.Members[i].User)
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), receiptsWithin)
+	defer cancel()
+	for _, r := range e.cfg.Inboxes.Receipts(ctx, parley.ConversationID(out.ID), users) {
+		if i := member(r.User); i >= 0 {
+			out.Members[i].Delivered, out.Members[i].Read = uint64(r.Delivered), uint64(r.Read)
+		}
+	}
 }
 
 func (e *Edge) conversations(c *call) (int, any, error) {

@@ -9,6 +9,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -43,6 +44,9 @@ type Config struct {
 	// Cluster describes the cluster to the operator, on the admin port; nil: a
 	// server alone.
 	Cluster func() any
+
+	// App is the web app's files; nil: there is none. They are read once.
+	App fs.FS
 
 	Limiter  *Limiter             // of sends; nil: none. Sessions share it
 	Limits   wire.Limits          // wire.DefaultLimits()
@@ -124,12 +128,16 @@ func New(cfg Config) (*Edge, error) {
 		}
 		e.origins[o] = true
 	}
+	app, err := readApp(cfg.App)
+	if err != nil {
+		return nil, err
+	}
 	h, err := newHub(&e.cfg, e.metrics)
 	if err != nil {
 		return nil, err
 	}
 	e.hub = h
-	e.public = e.handler()
+	e.public = e.handler(app)
 	return e, nil
 }
 

@@ -1,5 +1,7 @@
 package edge
 
+import "io/fs"
+
 // Bounds that tests reach.
 const (
 	MaxRequests = maxRequests
@@ -15,3 +17,9 @@ func (l *Limiter) Kept() int {
 
 // CanonicalOrigin is canonicalOrigin.
 func CanonicalOrigin(s string) string { return canonicalOrigin(s) }
+
+// CheckApp reports what is wrong with the files of a web app.
+func CheckApp(app fs.FS) error {
+	_, err := readApp(app)
+	return err
+}

@@ -29,22 +29,25 @@ const (
 // call is one request to a route, checked as far as its route says.
 type call struct {
 	*http.Request
-	id    account.Identity // of routes that need a token
-	token string
-	body  any               // what Route.in made, filled in
-	query map[string]string // what the route takes, each at most once
+	answer http.Header      // of the answer
+	id     account.Identity // of routes that need a token
+	token  string
+	body   any               // what Route.in made, filled in
+	query  map[string]string // what the route takes, each at most once
 }
 
 // handler answers the public port.
-func (e *Edge) handler() http.Handler {
+func (e *Edge) handler(app []asset) http.Handler {
 	mux := http.NewServeMux()
 	for i := range routes {
 		rt := &routes[i]
 		mux.Handle(rt.method+" "+rt.path, e.serveRoute(rt))
 	}
 	mux.HandleFunc("GET /v1/connect", e.connect)
-	mux.Handle("GET /openapi.json", static("application/json", openAPI()))
-	e.pages(mux)
+	api := newAsset("openapi.json", openAPI())
+	for _, a := range append(app, api) {
+		mux.Handle("GET "+a.pattern(), a)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { e.unrouted(w, r, mux) })
 	return e.around(mux)
 }
@@ -144,7 +147,7 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, rt *route) int {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
-	c := &call{Request: r.WithContext(ctx)}
+	c := &call{Request: r.WithContext(ctx), answer: w.Header()}
 	status, out, err := e.serve(c, rt, w)
 	if err != nil {
 		e.problem(w, r, 0, err)
@@ -183,16 +186,11 @@ func (e *Edge) serve(c *call, rt *route, w http.ResponseWriter) (status int, out
 	return rt.call(e, c)
 }
 
-// authenticate reads the token from where alone it may stand.
+// authenticate finds out who asks.
 func (e *Edge) authenticate(c *call) error {
-	const op = "edge.authenticate"
-	values := c.Header.Values("Authorization")
-	if len(values) != 1 {
-		return parley.E(parley.Unauthorized, op, "sign in, and send the token as Authorization: Bearer TOKEN")
-	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return parley.E(parley.Unauthorized, op, "send the token as Authorization: Bearer TOKEN")
+	token, err := tokenOf(c.Request)
+	if err != nil {
+		return err
 	}
 	id, err := e.cfg.SignIn.Authenticate(c.Context(), token)
 	if err != nil {
@@ -200,6 +198,26 @@ func (e *Edge) authenticate(c *call) error {
 	}
 	c.id, c.token = id, token
 	return nil
+}
+
+// tokenOf reads the token from where alone it may stand: the header, or else a
+// browser's cookie.
+func tokenOf(r *http.Request) (string, error) {
+	const op = "edge.authenticate"
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		if token := cookieOf(r); token != "" {
+			return token, nil
+		}
+	}
+	if len(values) != 1 {
+		return "", parley.E(parley.Unauthorized, op, "sign in, and send the token as Authorization: Bearer TOKEN")
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", parley.E(parley.Unauthorized, op, "send the token as Authorization: Bearer TOKEN")
+	}
+	return token, nil
 }
 
 // readBody reads the JSON that rt wants. A body that it does not want is read
@@ -289,15 +307,4 @@ func (c *call) addr() string {
 		return c.RemoteAddr
 	}
 	return host
-}
-
-// static answers with bytes that never change while the server runs.
-func static(contentType string, body []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", contentType)
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-		h.Set("Cache-Control", "no-cache")
-		_, _ = w.Write(body)
-	})
 }

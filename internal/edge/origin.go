@@ -7,10 +7,11 @@ import (
 )
 
 // csp is what a page of ours may do. There is no inline script or style
-// anywhere.
+// anywhere. Of the two policies that may make trusted values one is for the
+// markup in the components, the other for the address of the service worker.
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; " +
 	"font-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
-	"require-trusted-types-for 'script'"
+	"require-trusted-types-for 'script'; trusted-types svelte-trusted-html parley-worker"
 
 // secure sets the headers that every answer carries.
 func secure(h http.Header) {

@@ -94,6 +94,9 @@ type Inboxes interface {
 	// Mark moves markers forward; a smaller number changes nothing, one past
 	// the head counts as the head. It returns the row as it is afterwards.
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
+	// Receipts returns how far those of users have got in c for whom that is
+	// known before ctx ends, in any order. Who may ask has been checked.
+	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
 }
 
 // News is what changed for a device since it last asked.

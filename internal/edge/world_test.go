@@ -13,6 +13,7 @@ import (
 	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store/memstore"
+	"github.com/parley-im/parley/web"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -41,7 +42,7 @@ func people(t *testing.T) *world {
 	public, admin := listen(), listen()
 	s, err := server.Start(t.Context(), server.Config{
 		Store: memstore.New(), Listener: public, Admin: admin, NoRateLimits: true,
-		Hasher: account.HashParams{Time: 1, MemoryKiB: 64, Threads: 1}, Registration: account.Open,
+		Hasher: account.HashParams{Time: 1, MemoryKiB: 64, Threads: 1}, Registration: account.Open, App: web.App(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,8 +20,9 @@ func (k *Keeper) derive(d *draft) (rows []parley.Row, base parley.Pos, err error
 	b.mu.Unlock()
 
 	pos := base
+	d.marked = nil
 	for _, n := range ordered(d.news) {
-		r, changed, err := k.row(b.user, old[n.Conversation], n)
+		r, changed, marked, err := k.row(b.user, old[n.Conversation], n)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -29,6 +30,9 @@ func (k *Keeper) derive(d *draft) (rows []parley.Row, base parley.Pos, err error
 			pos++
 			r.Pos = pos
 			rows = append(rows, r)
+		}
+		if marked {
+			d.marked = append(d.marked, receipt(b.user, &r))
 		}
 	}
 	return rows, base, nil
@@ -47,32 +51,33 @@ func ordered(m map[parley.ConversationID]*news) []*news {
 	return all
 }
 
-// row derives one row. changed is false when the news holds nothing new.
-func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row, changed bool, err error) {
+// row derives one row. changed is false when the news holds nothing new;
+// marked is true when it moves a marker.
+func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row, changed, marked bool, err error) {
 	switch {
 	case old != nil:
 		r = *old
 		r.Own, r.Past = slices.Clone(old.Own), past(old)
 	case n.Head == 0:
-		return r, false, nil // a marker of what is not the user's
+		return r, false, false, nil // a marker of what is not the user's
 	default:
 		r, err = k.first(n)
 		if err != nil {
-			return r, false, err
+			return r, false, false, err
 		}
 		changed = true
 	}
 	if n.Head > r.Head {
 		if err := k.advance(user, &r, n); err != nil {
-			return r, false, err
+			return r, false, false, err
 		}
 		changed = true
 	}
 	if n.Head != 0 && r.Until != n.Until {
 		r.Until, changed = n.Until, true
 	}
-	moved, err := k.mark(&r, n.delivered, n.read)
-	return r, changed || moved, err
+	marked, err = k.mark(&r, n.delivered, n.read)
+	return r, changed || marked, marked, err
 }
 
 // first is the row of a conversation that is new to its user: read up to

@@ -30,8 +30,12 @@ type Config struct {
 	Store   store.Inboxes
 	Log     Log
 	Changed func(parley.UserID) // called after rows of the user became durable; must not block
-	Logger  *slog.Logger
-	Now     func() time.Time
+	// Marked is called after markers that a device of the user moved became
+	// durable; it must not block. Those that one's own message moved are not
+	// told: nothing but one's own stands between. nil: nobody asks.
+	Marked func(parley.Receipt)
+	Logger *slog.Logger
+	Now    func() time.Time
 
 	// Term says how long rows in memory may be believed without asking the
 	// store: while the answer is the same and not 0. 0: not now, another node
@@ -79,6 +83,9 @@ func New(cfg Config) *Keeper {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Marked == nil {
+		cfg.Marked = func(parley.Receipt) {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &Keeper{

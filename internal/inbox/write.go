@@ -159,10 +159,11 @@ func (k *Keeper) take() []*box {
 
 // draft is one inbox on its way to the store.
 type draft struct {
-	box  *box
-	news map[parley.ConversationID]*news
-	wait []chan error
-	rows int
+	box    *box
+	news   map[parley.ConversationID]*news
+	wait   []chan error
+	rows   int
+	marked []parley.Receipt // of the rows whose markers a device moved
 }
 
 // flush makes the news of boxes durable. On an error the news is noted again
@@ -196,6 +197,9 @@ func (k *Keeper) flush(boxes []*box) (rows int, err error) {
 		d.end(nil)
 		if d.rows > 0 {
 			k.cfg.Changed(d.box.user)
+			for _, r := range d.marked {
+				k.cfg.Marked(r)
+			}
 			written = append(written, d.box)
 		}
 	}

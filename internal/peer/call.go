@@ -32,6 +32,10 @@ const (
 	opUnwatch  = "unwatch"   // inbox owner: not any more
 	opCheck    = "check"     // inbox owner: where do these inboxes stand?
 	opNudge    = "nudge"     // session's node: there is something to read
+	opMarked   = "marked"    // conversation owner: markers of members moved
+	opReceipt  = "receipt"   // inbox owner: markers of others moved
+	opShow     = "show"      // session's node: the same
+	opStanding = "standing"  // inbox owner: how far have these users got?
 	opRevoke   = "revoke"    // everybody: a device was signed out
 	opCaughtUp = "caught_up" // everybody: have you handed over, in this view?
 )
@@ -43,17 +47,18 @@ type request struct {
 	Op string `json:"op"`
 
 	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, revoke
-	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable; members of create
+	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing; members of create
 
-	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark
+	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, standing
 	Kind         parley.ConversationKind `json:"kind,omitzero"`         // create
 	Title        string                  `json:"title,omitzero"`        // create
 	Message      parley.MessageID        `json:"message,omitzero"`      // find
 	Device       parley.DeviceID         `json:"device,omitzero"`       // revoke
 
-	Post  *parley.Post `json:"post,omitzero"`  // post
-	Items []item       `json:"items,omitzero"` // note
-	News  []news       `json:"news,omitzero"`  // nudge
+	Post     *parley.Post `json:"post,omitzero"`     // post
+	Items    []item       `json:"items,omitzero"`    // note
+	News     []news       `json:"news,omitzero"`     // nudge
+	Receipts []receipt    `json:"receipts,omitzero"` // marked, receipt, show
 
 	Pos    parley.Pos    `json:"pos,omitzero"`    // after, list
 	Limit  int           `json:"limit,omitzero"`  // after, list
@@ -79,6 +84,7 @@ type response struct {
 	Rows         []parley.Row         `json:"rows,omitzero"`
 	Pos          parley.Pos           `json:"pos,omitzero"`
 	Positions    []parley.Pos         `json:"positions,omitzero"` // check, in the order of Users
+	Standing     []parley.Receipt     `json:"standing,omitzero"`
 	NotMine      []int                `json:"not_mine,omitzero"`  // note: items of users who do not live here
 	Uncertain    []int                `json:"uncertain,omitzero"` // note: items whose senders' rows must become durable
 }

@@ -6,3 +6,10 @@ func (p *Peers) Interests() int {
 	defer p.remote.mu.Unlock()
 	return len(p.remote.seats)
 }
+
+// Satchels returns for how many nodes receipts wait.
+func (p *Peers) Satchels() int {
+	p.satchels.mu.Lock()
+	defer p.satchels.mu.Unlock()
+	return len(p.satchels.of)
+}

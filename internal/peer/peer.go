@@ -1,7 +1,7 @@
 // Package peer is what the nodes of a cluster say to each other: posts on
 // their way to the conversation's owner, news on its way to the inboxes of
-// the members, questions about an inbox, and nudges back to the node that
-// holds the session.
+// the members, questions about an inbox, and nudges and receipts back to the
+// node that holds the session.
 //
 // It stands between the parts that know nothing of nodes (convo, inbox,
 // fanout, session) and the cluster, which knows nothing of them. A node alone
@@ -69,14 +69,20 @@ type Conversations interface {
 // Keeper is the keeper of inboxes on this node: inbox.Keeper has the contract.
 type Keeper interface {
 	Notes
+	Markers
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
 	List(ctx context.Context, user parley.UserID, before parley.Pos, limit int) ([]parley.Row, error)
+	Refresh(ctx context.Context, user parley.UserID) error
+}
+
+// Markers is how far users have got.
+type Markers interface {
 	Row(ctx context.Context, user parley.UserID, c parley.ConversationID) (parley.Row, error)
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
-	Refresh(ctx context.Context, user parley.UserID) error
+	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
 }
 
 // Notes is what is noted of inboxes and not yet durable.
@@ -97,12 +103,20 @@ type Fanout interface {
 	Revoke(user parley.UserID, device parley.DeviceID)
 }
 
+// Receipts is the receipts on this node: fanout.Receipts has the contract.
+type Receipts interface {
+	Heard(r parley.Receipt)
+	Tell(users []parley.UserID, r parley.Receipt)
+	Show(users []parley.UserID, r parley.Receipt)
+}
+
 // Config is what Peers works with; all of it is required.
 type Config struct {
 	Cluster       Cluster
 	Conversations Conversations
 	Keeper        Keeper
 	Fanout        Fanout
+	Receipts      Receipts
 	// Inherit does what the former owners of conversations in those shards
 	// left undone, and notes again everywhere what this node published since
 	// it was last settled; all of it is durable when it returns.
@@ -119,12 +133,13 @@ type Config struct {
 // Peers is this node among its peers.
 type Peers struct {
 	// static after New
-	cfg    Config
-	ctx    context.Context
-	cancel context.CancelFunc
-	gate   *gate
-	watch  *watched
-	remote *registered
+	cfg      Config
+	ctx      context.Context
+	cancel   context.CancelFunc
+	gate     *gate
+	watch    *watched
+	remote   *registered
+	satchels *satchels
 
 	forwarded atomic.Int64 // bytes of posts on their way to other nodes
 
@@ -155,6 +170,7 @@ func New(cfg Config) *Peers {
 	p.gate = newGate(p)
 	p.watch = newWatched(p)
 	p.remote = newRegistered(p)
+	p.satchels = newSatchels(p)
 	return p
 }
 

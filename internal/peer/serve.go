@@ -31,6 +31,8 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 				p.cfg.Fanout.Nudge(n.User, n.Conversation, n.Head)
 			}
 		}
+	case opMarked, opReceipt, opShow:
+		p.toldReceipts(&q)
 	}
 }
 
@@ -115,6 +117,8 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 			}
 			r.Positions = append(r.Positions, pos)
 		}
+	case opStanding:
+		r.Standing = p.cfg.Keeper.Receipts(ctx, q.Conversation, q.Users)
 	case opRevoke:
 		p.cfg.SignedOut(q.User, q.Device)
 		p.cfg.Fanout.Revoke(q.User, q.Device)

@@ -33,6 +33,7 @@ type world struct {
 
 	mu   sync.Mutex
 	lose func(from, to cluster.NodeID) bool // nil: nothing is lost
+	hold chan struct{}                      // non-nil: what is told waits for it
 	next uint64
 }
 
@@ -44,6 +45,7 @@ type node struct {
 	spread    *peer.Spread
 	keeper    *inbox.Keeper
 	fanout    *fanout.Fanout
+	receipts  *fanout.Receipts
 	owner     *convo.Owner
 	router    *router.Router
 	announced bool
@@ -70,6 +72,7 @@ func play(t *testing.T, f func(t *testing.T, w *world)) {
 		defer func() {
 			for _, n := range w.nodes {
 				n.owner.Close(ended())
+				n.receipts.Close()
 				_ = n.keeper.Close(ended())
 				n.peers.Close()
 			}
@@ -94,6 +97,7 @@ func (w *world) join(id cluster.NodeID) *node {
 	n.keeper = inbox.New(inbox.Config{
 		Store: w.store, Log: w.store, Logger: log, Coalesce: slow,
 		Changed: func(u parley.UserID) { n.fanout.Changed(u) },
+		Marked:  func(r parley.Receipt) { n.receipts.Note(r) },
 		Term:    func(u parley.UserID) uint64 { return n.Term(parley.ShardOfUser(u)) },
 	})
 	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}, Log: w.store, Logger: log})
@@ -101,8 +105,11 @@ func (w *world) join(id cluster.NodeID) *node {
 		Log: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
 		Term: func(c parley.ConversationID) uint64 { return n.Term(parley.ShardOf(c)) },
 	})
+	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
+		Fanout: n.fanout, Conversations: n.owner, Nodes: later{n}, MaxMembers: 64, Logger: log,
+	})
 	n.peers = peer.New(peer.Config{
-		Cluster: n, Conversations: n.owner, Keeper: n.keeper, Fanout: n.fanout, Logger: log,
+		Cluster: n, Conversations: n.owner, Keeper: n.keeper, Fanout: n.fanout, Receipts: n.receipts, Logger: log,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
 			if w.unswept {
 				return nil
@@ -178,6 +185,12 @@ func (n *node) carry(to cluster.NodeID, take func(*node)) {
 }
 
 func (n *node) Tell(to cluster.NodeID, msg []byte) error {
+	n.w.mu.Lock()
+	hold := n.w.hold
+	n.w.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	n.carry(to, func(m *node) { m.peers.Told(n.id, msg) })
 	return nil
 }
@@ -202,8 +215,28 @@ func (w *world) loses(f func(from, to cluster.NodeID) bool) {
 	w.mu.Unlock()
 }
 
-// later is a node's spread before it is made.
+// holds has what nodes tell each other wait until release is called.
+func (w *world) holds() (release func()) {
+	hold := make(chan struct{})
+	set := func(h chan struct{}) {
+		w.mu.Lock()
+		w.hold = h
+		w.mu.Unlock()
+	}
+	set(hold)
+	return func() {
+		set(nil)
+		close(hold)
+	}
+}
+
+// later is a node's spread, and its way to others, before they are made.
 type later struct{ n *node }
+
+func (l later) ToConversation(r parley.Receipt) bool { return l.n.peers.ToConversation(r) }
+func (l later) ToInboxes(users []parley.UserID, r parley.Receipt) []parley.UserID {
+	return l.n.peers.ToInboxes(users, r)
+}
 
 func (l later) Publish(c *parley.Conversation, e []parley.Entry, told func(error)) {
 	l.n.spread.Publish(c, e, told)
@@ -295,6 +328,22 @@ type watcher struct {
 	mu      sync.Mutex
 	nudged  parley.Seq
 	changed int
+	heard   []parley.Receipt
+}
+
+func (w *watcher) Receipt(r parley.Receipt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = append(w.heard, r)
+}
+
+// receipts returns what was heard since it was last asked.
+func (w *watcher) receipts() []parley.Receipt {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	heard := w.heard
+	w.heard = nil
+	return heard
 }
 
 func (w *watcher) Nudge(_ parley.ConversationID, head parley.Seq) {

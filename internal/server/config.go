@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"time"
@@ -31,6 +32,7 @@ type Config struct {
 	TextLimit    int      // characters of a text; wire.MaxTextRunes
 	Origins      []string // further origins whose pages may call
 	BaseURL      string   // where people reach the server; empty: links are left out
+	App          fs.FS    // the web app's files; none
 
 	Hasher         account.HashParams // account.DefaultHash
 	NoPolling      bool               // a goroutine for every connection, as inside a test's bubble

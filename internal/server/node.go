@@ -35,7 +35,7 @@ func (n *node) compose(s *Server) {
 		return
 	}
 	n.peers = peer.New(peer.Config{
-		Cluster: membership{n}, Conversations: s.owner, Keeper: s.inboxes, Fanout: s.fanout,
+		Cluster: membership{n}, Conversations: s.owner, Keeper: s.inboxes, Fanout: s.fanout, Receipts: s.receipts,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
 			if err := s.sweep(ctx, gained); err != nil {
 				return err
@@ -157,6 +157,23 @@ func (p spreading) Confirm(c *parley.Conversation, e *parley.Entry, told func(er
 func (p spreading) Advance(user parley.UserID, a parley.Advance) { p.n.spread.Advance(user, a) }
 
 func (p spreading) Flush(ctx context.Context) error { return p.n.spread.Flush(ctx) }
+
+// others is the way of receipts to other nodes; nil: there are none.
+func (n *node) others() fanout.Nodes {
+	if n == nil {
+		return nil
+	}
+	return receiving{n}
+}
+
+// receiving is a node's peers, who are made after those who use them.
+type receiving struct{ n *node }
+
+func (w receiving) ToConversation(r parley.Receipt) bool { return w.n.peers.ToConversation(r) }
+
+func (w receiving) ToInboxes(users []parley.UserID, r parley.Receipt) []parley.UserID {
+	return w.n.peers.ToInboxes(users, r)
+}
 
 // table says where conversations live.
 func (s *Server) table() router.Table {

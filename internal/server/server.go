@@ -15,6 +15,7 @@ import (
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/session"
+	"github.com/parley-im/parley/wire"
 )
 
 // Server is a server that runs.
@@ -23,6 +24,7 @@ type Server struct {
 	cfg      Config
 	inboxes  *inbox.Keeper
 	fanout   *fanout.Fanout
+	receipts *fanout.Receipts
 	owner    *convo.Owner
 	accounts *account.Accounts
 	sessions *session.Hub
@@ -83,10 +85,14 @@ func (s *Server) compose() (err error) {
 	s.inboxes = inbox.New(inbox.Config{
 		Store: cfg.Store, Log: cfg.Store, Logger: cfg.Logger, Now: cfg.Now, Coalesce: cfg.Coalesce,
 		Changed: func(u parley.UserID) { s.fanout.Changed(u) }, Term: s.node.termOfUser(),
+		Marked: func(r parley.Receipt) { s.receipts.Note(r) },
 	})
 	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
 	s.owner = convo.New(convo.Config{
 		Log: cfg.Store, Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
+	})
+	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
+		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	s.node.compose(s)
 	s.accounts, err = account.New(account.Config{
@@ -124,7 +130,7 @@ func (s *Server) composeEdge() (err error) {
 		Cluster:       s.node.status(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
 		Limiter:       limiter, Limits: cfg.limits(), Ready: cfg.Store.Writable,
-		Origins: cfg.Origins, BaseURL: cfg.BaseURL, Logger: cfg.Logger,
+		Origins: cfg.Origins, BaseURL: cfg.BaseURL, App: cfg.App, Logger: cfg.Logger,
 		MaxConnections: cfg.MaxConnections, NoPolling: cfg.NoPolling,
 	})
 	return err
@@ -199,6 +205,7 @@ func (s *Server) drain(ctx context.Context) error {
 	s.edge.Close()
 	s.owner.Close(ctx)
 	s.sessions.Close()
+	s.receipts.Close()
 	if err := s.fanout.Settle(ctx, marks{s.cfg.Store}, s.owner); err != nil {
 		s.cfg.Logger.Warn("dirty marks not settled; the next start sweeps", slog.Any("err", err))
 	}
@@ -232,6 +239,7 @@ func (s *Server) abandon() {
 		s.edge.Close()
 	}
 	s.owner.Close(ended)
+	s.receipts.Close()
 	s.node.kill()
 	if s.sessions != nil {
 		s.sessions.Close()

@@ -11,5 +11,5 @@ func Held(s *Session) int {
 func Idle(s *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.running && s.out == nil && s.reads == nil && s.nudged == nil && s.ahead == nil && !s.changed
+	return !s.running && s.out == nil && s.reads == nil && s.nudged == nil && s.receipts == nil && s.ahead == nil && !s.changed
 }

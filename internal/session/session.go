@@ -19,10 +19,14 @@ const (
 	maxNudged = 1024
 	// maxReads bounds the reads a device may have under way.
 	maxReads = 64
+	// maxReceipts bounds the receipts that wait to be told, the newest of each
+	// member in each conversation. Past it they are dropped: the device finds
+	// the same with the conversation.
+	maxReceipts = 256
 )
 
-// Session is one device online. It implements fanout.Watcher, and what edge
-// asks of a session.
+// Session is one device online. It implements fanout.Watcher and
+// fanout.Receiver, and what edge asks of a session.
 type Session struct {
 	// static after Connect
 	hub    *Hub
@@ -39,6 +43,7 @@ type Session struct {
 	reads    []wire.ClientFrame                   // reads that wait
 	nudged   map[parley.ConversationID]parley.Seq // and the head they may have
 	changed  bool                                 // rows may have changed
+	receipts map[about]parley.Receipt             // told when there is nothing else to say
 	lead     string                               // where the device is sent; empty: nowhere
 	running  bool                                 // a goroutine runs
 	closed   bool
@@ -150,6 +155,29 @@ func (s *Session) note(c parley.ConversationID, head parley.Seq) {
 	}
 }
 
+// about is what a receipt is about; the newest is all there is to say.
+type about struct {
+	conversation parley.ConversationID
+	user         parley.UserID
+}
+
+// Receipt implements fanout.Receiver.
+func (s *Session) Receipt(r parley.Receipt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := about{r.Conversation, r.User}
+	known, ok := s.receipts[key]
+	if s.closed || !ok && len(s.receipts) >= maxReceipts {
+		return
+	}
+	r.Delivered, r.Read = max(r.Delivered, known.Delivered), max(r.Read, known.Read)
+	if s.receipts == nil {
+		s.receipts = make(map[about]parley.Receipt)
+	}
+	s.receipts[key] = r
+	s.schedule()
+}
+
 // Changed implements fanout.Watcher.
 func (s *Session) Changed() {
 	s.mu.Lock()
@@ -192,7 +220,7 @@ func (s *Session) Lead(url string) {
 func (s *Session) Closed() {
 	s.mu.Lock()
 	s.closed = true
-	s.out, s.reads, s.nudged = nil, nil, nil
+	s.forget()
 	s.mu.Unlock()
 	s.stop()
 }
@@ -202,10 +230,13 @@ func (s *Session) Closed() {
 func (s *Session) closeLocked(code int, reason string) {
 	if !s.closed {
 		s.closed = true
-		s.out, s.reads, s.nudged = nil, nil, nil
+		s.forget()
 		s.conn.Close(code, reason)
 	}
 }
+
+// forget drops what there was to say. s.mu is held.
+func (s *Session) forget() { s.out, s.reads, s.nudged, s.receipts = nil, nil, nil, nil }
 
 // fail closes the connection after the session could not go on.
 func (s *Session) fail(err error) {

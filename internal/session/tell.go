@@ -24,26 +24,32 @@ const (
 
 // work is what one round has to say.
 type work struct {
-	out     [][]byte
-	reads   []wire.ClientFrame
-	nudged  map[parley.ConversationID]parley.Seq
-	changed bool
-	lead    string
+	out      [][]byte
+	reads    []wire.ClientFrame
+	nudged   map[parley.ConversationID]parley.Seq
+	changed  bool
+	receipts map[about]parley.Receipt
+	lead     string
 }
 
 // take takes what there is to say; false when there is nothing: then the
-// session no longer runs.
+// session no longer runs. Receipts wait until there is nothing else.
 func (s *Session) take() (work, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := work{s.out, s.reads, s.nudged, s.changed, s.lead}
+	w := work{out: s.out, reads: s.reads, nudged: s.nudged, changed: s.changed, lead: s.lead}
 	s.out, s.reads, s.nudged, s.changed = nil, nil, nil, false
 	s.outBytes = 0
-	if s.closed || len(w.out)+len(w.reads)+len(w.nudged) == 0 && !w.changed && w.lead == "" {
+	if s.closed {
 		s.running = false
 		return w, false
 	}
-	return w, true
+	if len(w.out)+len(w.reads)+len(w.nudged) > 0 || w.changed || w.lead != "" {
+		return w, true
+	}
+	w.receipts, s.receipts = s.receipts, nil
+	s.running = len(w.receipts) > 0
+	return w, s.running
 }
 
 // run says what there is to say, a round at a time, each in one write.
@@ -65,6 +71,9 @@ func (s *Session) run() {
 			if err == nil {
 				frames, err = s.tellNudged(frames, c, head)
 			}
+		}
+		for _, r := range w.receipts {
+			frames = append(frames, wire.AppendReceipts(nil, r))
 		}
 		if err != nil {
 			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))

@@ -34,6 +34,9 @@ export const MaxTitleRunes = 128;
 /** of a conversation, and ids in one list */
 export const MaxMembers = 1000;
 
+/** members of the largest conversation that has receipts */
+export const MaxReceipts = 64;
+
 /** items of a page that did not say */
 export const DefaultLimit = 50;
 
@@ -116,12 +119,16 @@ export interface Device {
   current?: boolean;
 }
 
-/** Member is one user's part in a conversation. */
+/** Member is one user's part in a conversation. A marker that is absent is not known, or stands before the first entry. */
 export interface Member {
   user: string;
   role: string;
   handle?: string;
   name?: string;
+  /** stored on a device of this member */
+  delivered?: number;
+  /** seen by this member */
+  read?: number;
 }
 
 /** Last is the newest message of a conversation. */
@@ -193,6 +200,8 @@ export interface NewAccount {
   invite?: string;
   /** a name for this device */
   device?: string;
+  /** keep the token in a cookie that no script can read */
+  cookie?: boolean;
 }
 
 /** NewSession signs in (POST /v1/sessions). */
@@ -200,9 +209,10 @@ export interface NewSession {
   handle: string;
   password: string;
   device?: string;
+  cookie?: boolean;
 }
 
-/** SignedIn answers both. Token is shown once. */
+/** SignedIn answers both. Token is shown once; it is empty when it went into a cookie. */
 export interface SignedIn {
   user: User;
   device: Device;
@@ -440,6 +450,14 @@ export interface ChangesFrame {
   more: boolean;
 }
 
+export interface ReceiptsFrame {
+  t: "receipts";
+  conversation: string;
+  member: string;
+  delivered: number;
+  read: number;
+}
+
 export interface WhisperFrame {
   t: "whisper";
   conversation: string;
@@ -477,6 +495,7 @@ export type ServerFrame =
   | AckFrame
   | EntriesFrame
   | ChangesFrame
+  | ReceiptsFrame
   | WhisperFrame
   | PresenceFrame
   | ErrorFrame

@@ -1,0 +1,261 @@
+package fanout
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/parley-im/parley"
+)
+
+const (
+	// receiptPace is the least time between two receipts of one member in one
+	// conversation: four a second at the most, however often devices mark.
+	receiptPace = 250 * time.Millisecond
+	// maxReceipts bounds the members and conversations that are remembered:
+	// those whose receipts wait, and those that were told within receiptPace.
+	// Past it receipts are dropped: whoever asks for a conversation gets them.
+	maxReceipts = 8192
+	// findWithin bounds the look for those who are to be told.
+	findWithin = time.Second
+)
+
+// Receiver is a Watcher that also wants to know how far others have got.
+type Receiver interface {
+	// Receipt says how far another member has got in a conversation of the
+	// user. It takes note and returns, as the methods of a Watcher do.
+	Receipt(r parley.Receipt)
+}
+
+// Conversations knows who belongs.
+type Conversations interface {
+	Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error)
+}
+
+// Nodes takes receipts to other nodes. It does not block, and what it cannot
+// take is lost.
+type Nodes interface {
+	// ToConversation takes r to where its conversation lives; false: here.
+	ToConversation(r parley.Receipt) bool
+	// ToInboxes takes r to where the inboxes of users live, and returns those
+	// of them that live here.
+	ToInboxes(users []parley.UserID, r parley.Receipt) (here []parley.UserID)
+}
+
+// ReceiptsConfig is what Receipts works with; what has no default is required.
+type ReceiptsConfig struct {
+	Fanout        *Fanout
+	Conversations Conversations // those that live here
+	Nodes         Nodes         // nil: everything lives here
+	MaxMembers    int           // of a conversation whose members hear of each other
+	Now           func() time.Time
+	Logger        *slog.Logger
+}
+
+// Receipts tells the members of a conversation how far each other has got.
+//
+// A receipt is a hint and nothing more: the markers are in the member's own
+// inbox row, and whoever missed a receipt finds them there. So it waits for
+// nothing durable, the newest stands for those before it, and it is dropped
+// where too many wait. It goes from the member's inbox to the owner of the
+// conversation, who knows the members; from there to their inboxes, and from
+// those to the sessions that watch: alone, that is all here.
+type Receipts struct {
+	// static after NewReceipts
+	cfg    ReceiptsConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+	wake   chan struct{} // capacity one: there is something to tell
+	done   chan struct{} // closed when the loop has ended
+
+	mu      sync.Mutex
+	slips   map[about]*slip
+	due     []*slip // to be told now, in the order they came
+	resting []*slip // told within the pace, the first one told first
+}
+
+// about is what a receipt is about; there is one at a time.
+type about struct {
+	conversation parley.ConversationID
+	user         parley.UserID
+}
+
+// slip is the newest that is known about a member in a conversation.
+type slip struct {
+	parley.Receipt
+	here  bool      // another node said that the conversation lives here
+	fresh bool      // it was not told
+	until time.Time // when the next may be told, while it rests
+}
+
+// NewReceipts begins to tell; Close ends it.
+func NewReceipts(cfg ReceiptsConfig) *Receipts {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Receipts{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		slips: make(map[about]*slip),
+	}
+	go r.run()
+	return r
+}
+
+// Close drops what waits and returns when nothing runs.
+func (r *Receipts) Close() {
+	r.cancel()
+	<-r.done
+}
+
+// Note takes note that the markers of a member whose inbox lives here moved.
+// It does no I/O.
+func (r *Receipts) Note(n parley.Receipt) { r.put(n, false) }
+
+// Heard is Note for another node, which says that the conversation lives
+// here. That is taken as said: views that differ must not send a receipt back
+// and forth.
+func (r *Receipts) Heard(n parley.Receipt) { r.put(n, true) }
+
+func (r *Receipts) put(n parley.Receipt, here bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := about{n.Conversation, n.User}
+	s := r.slips[key]
+	switch {
+	case s == nil && len(r.slips) >= maxReceipts:
+		return
+	case s == nil:
+		s = &slip{Receipt: n, here: here, fresh: true}
+		r.slips[key] = s
+		r.due = append(r.due, s)
+		select {
+		case r.wake <- struct{}{}:
+		default: // it is awake
+		}
+		return
+	}
+	s.here = s.here || here
+	if n.Delivered > s.Delivered || n.Read > s.Read {
+		s.Delivered, s.Read, s.fresh = max(s.Delivered, n.Delivered), max(s.Read, n.Read), true
+	}
+}
+
+// run tells what is due until the server ends.
+func (r *Receipts) run() {
+	defer close(r.done)
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	for r.ctx.Err() == nil {
+		s, wait := r.next()
+		if s.fresh {
+			r.tell(&s)
+			continue
+		}
+		var over <-chan time.Time
+		if wait > 0 {
+			rest.Reset(wait)
+			over = rest.C
+		}
+		select {
+		case <-r.wake:
+		case <-over:
+		case <-r.ctx.Done():
+		}
+	}
+}
+
+// next takes one slip to be told now. If there is none it is not fresh, and
+// wait is how long it will take until one may be; 0: until one is put.
+func (r *Receipts) next() (s slip, wait time.Duration) {
+	now := r.cfg.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.resting) > 0 && !now.Before(r.resting[0].until) {
+		rested := r.resting[0]
+		r.resting = r.resting[1:]
+		if rested.fresh {
+			r.due = append(r.due, rested)
+		} else {
+			delete(r.slips, about{rested.Conversation, rested.User})
+		}
+	}
+	if len(r.due) == 0 {
+		if len(r.resting) > 0 {
+			wait = r.resting[0].until.Sub(now)
+		}
+		return slip{}, wait
+	}
+	first := r.due[0]
+	r.due = r.due[1:]
+	s = *first
+	first.here, first.fresh, first.until = false, false, now.Add(receiptPace)
+	r.resting = append(r.resting, first)
+	return s, 0
+}
+
+// tell takes one receipt to the other members, or to the node that knows them.
+func (r *Receipts) tell(s *slip) {
+	if !s.here && r.cfg.Nodes != nil && r.cfg.Nodes.ToConversation(s.Receipt) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, findWithin)
+	defer cancel()
+	c, m, _, err := r.cfg.Conversations.Get(ctx, s.User, s.Conversation)
+	if err != nil {
+		if parley.CodeOf(err) != parley.NotFound && r.ctx.Err() == nil {
+			r.cfg.Logger.Debug("receipt dropped", slog.Any("err", err))
+		}
+		return
+	}
+	to := r.others(&c, &m)
+	if len(to) > 0 && r.cfg.Nodes != nil {
+		to = r.cfg.Nodes.ToInboxes(to, s.Receipt)
+	}
+	r.Tell(to, s.Receipt)
+}
+
+// others returns the members of c who hear of m: all others who belong now,
+// if m does and they are not too many.
+func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.UserID {
+	if m.Until != 0 {
+		return nil
+	}
+	var to []parley.UserID
+	for i := range c.Members {
+		if o := &c.Members[i]; o.Until == 0 && o.User != m.User {
+			to = append(to, o.User)
+		}
+	}
+	if len(to)+1 > r.cfg.MaxMembers {
+		return nil
+	}
+	return to
+}
+
+// Tell tells the watchers of users, also on other nodes.
+func (r *Receipts) Tell(users []parley.UserID, n parley.Receipt) {
+	for _, u := range users {
+		here, away := r.cfg.Fanout.watching(u)
+		show(here, n)
+		show(away, n)
+	}
+}
+
+// Show tells the watchers of users here, and only them.
+func (r *Receipts) Show(users []parley.UserID, n parley.Receipt) {
+	for _, u := range users {
+		here, _ := r.cfg.Fanout.watching(u)
+		show(here, n)
+	}
+}
+
+func show(watchers []Watcher, n parley.Receipt) {
+	for _, w := range watchers {
+		if w, ok := w.(Receiver); ok {
+			w.Receipt(n)
+		}
+	}
+}
