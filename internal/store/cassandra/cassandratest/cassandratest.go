@@ -1,8 +1,8 @@
 // Package cassandratest runs a real Cassandra for tests: nodes on 127.0.0.1,
-// 127.0.0.2, … from the published jars, which Maven fetches once into the
-// user's cache directory. It needs Linux or another Unix whose loopback
-// network has those addresses, Java 17 and Maven; without them it fails with
-// a sentence that says so, and never skips.
+// 127.0.0.2, … or wherever Options.Places has them, from the published jars,
+// which Maven fetches once into the user's cache directory. It needs Linux or
+// another Unix whose loopback network has those addresses, Java 17 and Maven;
+// without them it fails with a sentence that says so, and never skips.
 //
 // A process starts one cluster and its tests share it, each in a keyspace of
 // its own. Two processes on one machine do not collide: ports are chosen at
@@ -30,6 +30,16 @@ type Options struct {
 	Password bool
 	// Heap is the heap of a node in MiB; 0: 512.
 	Heap int
+	// Places are where the nodes run, one for each; nil: 127.0.0.1, 127.0.0.2,
+	// … of this process's own network.
+	Places []Place
+}
+
+// Place is where a node runs when that is not the loopback network: in a
+// network namespace. This process must be able to reach Address as well.
+type Place struct {
+	Address string   // the node's own: it listens nowhere else
+	Enter   []string // stands before a command that is to run there
 }
 
 // The account of a cluster started with Options.Password.
@@ -90,6 +100,9 @@ const launches = 3
 func launch(ctx context.Context, n int, o Options, java, lib string) (*Cluster, error) {
 	if o.Heap == 0 {
 		o.Heap = 512
+	}
+	if o.Places != nil && len(o.Places) != n {
+		return nil, fmt.Errorf("%d places for %d nodes of Cassandra", len(o.Places), n)
 	}
 	c := &Cluster{opts: o, dir: o.Dir, lib: lib, java: java}
 	var err error

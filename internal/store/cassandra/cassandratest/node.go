@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,15 @@ type node struct {
 	runs  int           // guarded by mu
 }
 
-func (n *node) address() string { return "127.0.0." + strconv.Itoa(n.index+1) }
+// place is where the node runs.
+func (n *node) place() Place {
+	if places := n.cluster.opts.Places; places != nil {
+		return places[n.index]
+	}
+	return Place{Address: "127.0.0." + strconv.Itoa(n.index+1)}
+}
+
+func (n *node) address() string { return n.place().Address }
 
 func (n *node) dir() string {
 	return filepath.Join(n.cluster.dir, "n"+strconv.Itoa(n.index+1))
@@ -99,7 +108,7 @@ func (n *node) command() (*exec.Cmd, error) {
 	}
 	var yaml bytes.Buffer
 	err = tmpl.Execute(&yaml, map[string]any{
-		"Token": n.token(), "Address": n.address(), "Dir": n.dir(), "Password": n.cluster.opts.Password,
+		"Token": n.token(), "Address": n.address(), "Seed": n.cluster.nodes[0].address(), "Dir": n.dir(), "Password": n.cluster.opts.Password,
 		"StoragePort": n.cluster.storage, "NativePort": n.cluster.native,
 	})
 	if err != nil {
@@ -139,7 +148,8 @@ func (n *node) command() (*exec.Cmd, error) {
 		"-Dcassandra.ring_delay_ms=1000", "-Dcassandra.skip_wait_for_gossip_to_settle=0",
 		"-Dcassandra.superuser_setup_delay_ms=0", "-Dcassandra.consistent.rangemovement=false",
 		"-cp", filepath.Join(n.cluster.lib, "*"), "org.apache.cassandra.service.CassandraDaemon")
-	return exec.Command(n.cluster.java, args...), nil
+	args = append(append(slices.Clone(n.place().Enter), n.cluster.java), args...)
+	return exec.Command(args[0], args[1:]...), nil
 }
 
 // serves waits until the node takes clients. n.mu is held.
