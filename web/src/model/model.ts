@@ -28,7 +28,8 @@ export type Account =
       readonly handle?: string; // of whom, when lost
       readonly unsent: number; // messages of theirs that wait to be sent
     }
-  | { readonly state: "in"; readonly me: Person; readonly admin: boolean; readonly device: string };
+  | { readonly state: "in"; readonly me: Person; readonly admin: boolean; readonly device: string }
+  | { readonly state: "broken"; readonly failure: Failure }; // the device's database cannot be used: startOver is the way out
 
 /** How this device stands with the server. */
 export type Connection =
@@ -160,5 +161,6 @@ export interface Model {
   open(conversation: string): Timeline;
 
   retryNow(): void; // do not wait for the next try
+  startOver(): Promise<void>; // erases what this device holds, what waits to be sent included, and reads everything from the server anew
   close(): Promise<void>;
 }

@@ -1,0 +1,158 @@
+import type { Tx } from "../db/engine";
+import type { AccountRecord, ConversationRecord, MembersRecord, OutboxRecord, ReceiptRecord } from "../db/schema";
+import type { User } from "../wire/wire.gen";
+import { Cell } from "./cell";
+import { Coalesced } from "./coalesced";
+import type { Core } from "./core";
+import { waitingReceipt } from "./items";
+import type { Conversation, Last, Person } from "./model";
+import { person } from "./persons";
+import { reached, receiptOf, type Reached } from "./receipts";
+
+/** What the database says of one conversation. */
+export interface Told {
+  readonly me: User;
+  readonly at: ConversationRecord;
+  readonly draft: string;
+  readonly waiting: readonly OutboxRecord[]; // in the order they were written
+  readonly members: MembersRecord | undefined;
+  readonly receipts: readonly ReceiptRecord[];
+  readonly lastSender: User | undefined;
+  readonly other: User | undefined; // of a direct conversation
+}
+
+/** Reads one conversation; undefined if there is none to show. */
+export async function told(tx: Tx, id: string, me: User): Promise<Told | undefined> {
+  const at = await tx.get("conversations", id);
+  if (!at) return undefined;
+  const [draft, waiting, members, receipts, lastSender, other] = await Promise.all([
+    tx.get("drafts", id), tx.of("outbox", id), tx.get("members", id), tx.of("receipts", id),
+    at.last ? tx.get("people", at.last.sender) : undefined, at.with ? tx.get("people", at.with.id) : undefined,
+  ]);
+  return { me, at, draft: draft?.text ?? "", waiting: waiting.sort((a, b) => a.order - b.order), members, receipts, lastSender, other };
+}
+
+/** How far all the others have got in it. */
+export function reachedIn({ me, at, members, receipts }: Told): Reached {
+  return reached(me.id, at.with?.id, members, receipts);
+}
+
+/** conversationOf is how it looks in the list. */
+export function conversationOf(t: Told): Conversation {
+  const { at } = t;
+  const last = lastOf(t);
+  return {
+    id: at.id, kind: at.kind === "direct" ? "direct" : "group", title: at.title,
+    ...(at.with ? { with: person(at.with.id, t.other ?? at.with) } : {}),
+    head: at.head, unread: at.unread, read: at.read, ...(last ? { last } : {}),
+    at: Math.max(at.at, last?.at ?? 0), draft: t.draft, muted: at.muted,
+  };
+}
+
+function lastOf(t: Told): Last | undefined {
+  const { at, me } = t;
+  const waiting = t.waiting[t.waiting.length - 1];
+  if (waiting) return { mine: true, sender: person(me.id, me).name, text: waiting.text, at: waiting.acked?.at ?? waiting.written, receipt: waitingReceipt(waiting) };
+  if (!at.last) return undefined;
+  const mine = at.last.sender === me.id;
+  const sender = mine ? me : t.lastSender;
+  return { mine, sender: person(at.last.sender, sender).name, text: at.last.text, at: at.last.at, ...(mine ? { receipt: receiptOf(at.last.seq, reachedIn(t)) } : {}) };
+}
+
+/** Who is signed in, as far as the database says. */
+export async function accountOf(tx: Tx): Promise<AccountRecord | undefined> {
+  const account = (await tx.get("meta", "account")) as AccountRecord | undefined;
+  return account?.lost ? undefined : account;
+}
+
+/** The list of conversations, the one that moved last first. */
+export class List {
+  readonly cell = new Cell<readonly Conversation[]>([]);
+  private readonly shown = new Map<string, Conversation>();
+  private readonly dirty = new Set<string>();
+  private all = false;
+  private readonly work = new Coalesced(() => this.refresh());
+
+  /** @param nameless is told of conversations whose last message is of somebody whose name is not known here */
+  constructor(
+    private readonly core: Core,
+    private readonly nameless: (conversations: readonly string[]) => void,
+  ) {}
+
+  /** These may have changed. Resolves when the list shows it. */
+  changed(conversations: readonly string[] | "all"): Promise<void> {
+    if (conversations === "all") this.all = true;
+    else for (const id of conversations) this.dirty.add(id);
+    return this.all || this.dirty.size > 0 ? this.work.ask() : Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    return this.work.stop();
+  }
+
+  private async refresh(): Promise<void> {
+    const all = this.all;
+    const ids = [...this.dirty];
+    this.all = false;
+    this.dirty.clear();
+    try {
+      const found = await this.core.db.read((tx) => (all ? everything(tx) : some(tx, ids)));
+      if (all) this.shown.clear();
+      const nameless: string[] = [];
+      for (const [id, t] of found) {
+        if (t?.at.told) this.shown.set(id, conversationOf(t));
+        else this.shown.delete(id);
+        if (t?.at.last && t.at.last.sender !== t.me.id && !t.lastSender && t.at.kind !== "direct") nameless.push(id);
+      }
+      this.cell.set([...this.shown.values()].sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1)));
+      if (nameless.length > 0) this.nameless(nameless);
+    } catch (why) {
+      this.core.background(why);
+    }
+  }
+}
+
+type Found = Map<string, Told | undefined>;
+
+async function some(tx: Tx, ids: readonly string[]): Promise<Found> {
+  const account = await accountOf(tx);
+  const found: Found = new Map();
+  for (const id of ids) found.set(id, account && (await told(tx, id, account.me)));
+  return found;
+}
+
+/** Everything in a few reads, for the start. */
+async function everything(tx: Tx): Promise<Found> {
+  const account = await accountOf(tx);
+  if (!account) return new Map();
+  const [conversations, drafts, outbox, members, receipts, people] = await Promise.all([
+    tx.all("conversations"), tx.all("drafts"), tx.all("outbox"), tx.all("members"), tx.all("receipts"), tx.all("people"),
+  ]);
+  const draftOf = new Map(drafts.map((d) => [d.conversation, d.text]));
+  const membersOf = new Map(members.map((m) => [m.conversation, m]));
+  const userOf = new Map<string, User>(people.map((u) => [u.id, u]));
+  const waitingOf = grouped(outbox);
+  const receiptsOf = grouped(receipts);
+  return new Map(
+    conversations.map((at) => [
+      at.id,
+      {
+        me: account.me, at, draft: draftOf.get(at.id) ?? "", waiting: (waitingOf.get(at.id) ?? []).sort((a, b) => a.order - b.order),
+        members: membersOf.get(at.id), receipts: receiptsOf.get(at.id) ?? [],
+        lastSender: at.last && userOf.get(at.last.sender), other: at.with && userOf.get(at.with.id),
+      },
+    ]),
+  );
+}
+
+function grouped<R extends { readonly conversation: string }>(records: readonly R[]): Map<string, R[]> {
+  const groups = new Map<string, R[]>();
+  for (const record of records) {
+    const group = groups.get(record.conversation);
+    if (group) group.push(record);
+    else groups.set(record.conversation, [record]);
+  }
+  return groups;
+}
+
+export type { Person };

@@ -1,0 +1,308 @@
+/**
+ * The model: what the app knows and does, without a screen.
+ *
+ * The parts: Accounts (who is signed in), List and OpenTimeline (what is shown), History and Details (what is fetched over HTTP, in any tab),
+ * Leadership (which tab has the connection) and, in that tab alone, Sync with its Sender and Marker. They work on one Database, and tell
+ * each other and the other tabs through Tabs what was committed there.
+ */
+import { Database, Fault, Stale } from "../db/database";
+import { Api } from "../net/api";
+import { Failure } from "../wire/failure";
+import { MaxMembers, MaxTextRunes, type Conversation as Details_, type Device as WireDevice, type Invite as WireInvite } from "../wire/wire.gen";
+import { Accounts } from "./account";
+import { Cell } from "./cell";
+import { List } from "./conversations";
+import { fetched, type Core } from "./core";
+import { Details, History } from "./history";
+import { Leadership } from "./leadership";
+import type { Connection, Device, Invite, Model, Person, Timeline } from "./model";
+import { world, type Outside } from "./outside";
+import { person } from "./persons";
+import { Sync } from "./sync";
+import { Tabs, type News } from "./tabs";
+import { OpenTimeline } from "./timeline";
+import { Coalesced } from "./coalesced";
+
+export type * from "./model";
+export type { Outside } from "./outside";
+
+/** createModel begins to read the database and to connect. Parts of the outside world may be given by tests. */
+export function createModel(outside: Partial<Outside> = {}): Model {
+  return new Parley({ ...(complete(outside) ? {} : world()), ...outside } as Outside);
+}
+
+function complete(outside: Partial<Outside>): outside is Outside {
+  return "locks" in outside && "fetch" in outside; // a whole world of a test: the browser's is not touched
+}
+
+class Parley implements Model, Core {
+  readonly connection = new Cell<Connection>({ state: "connecting" });
+  readonly limits = new Cell({ text: MaxTextRunes, members: MaxMembers });
+  readonly db: Database;
+  readonly api: Api;
+  readonly tabs: Tabs;
+  private readonly accounts: Accounts;
+  private readonly list: List;
+  private readonly history: History;
+  private readonly details: Details;
+  private readonly leadership: Leadership;
+  private readonly timelines = new Set<OpenTimeline>();
+  private readonly unwake: () => void;
+  private readonly steering = new Coalesced(() => this.steer());
+  private sync: Sync | undefined;
+  private syncFor: string | undefined; // the user whom sync serves
+  private leads = false;
+  private me: string | undefined;
+  private closed = false;
+
+  constructor(readonly outside: Outside) {
+    this.db = new Database(outside.engine());
+    this.db.open = () => new Set([...this.timelines].map((t) => t.conversation));
+    this.api = new Api(outside);
+    this.tabs = new Tabs(outside.channel("parley"));
+    this.history = new History(this);
+    this.details = new Details(this);
+    this.list = new List(this, (ids) => this.name(ids));
+    this.accounts = new Accounts(this, () => this.prepare(), (me) => this.turned(me));
+    this.tabs.listen((news) => this.hear(news));
+    this.unwake = outside.onWake(() => void this.look());
+    this.leadership = new Leadership(outside, () => this.lead());
+    void this.accounts.changed().then(() => this.accounts.finishLeaving()).catch((why: unknown) => this.background(why));
+    this.tabs.others({ t: "who" });
+    this.leadership.start();
+  }
+
+  get account() {
+    return this.accounts.cell;
+  }
+
+  get conversations() {
+    return this.list.cell;
+  }
+
+  signUp(form: { handle: string; password: string; name: string; invite: string }): Promise<void> {
+    return this.accounts.signUp(form);
+  }
+
+  signIn(form: { handle: string; password: string }): Promise<void> {
+    return this.accounts.signIn(form);
+  }
+
+  signOut(): Promise<void> {
+    return this.accounts.signOut();
+  }
+
+  unsent(): Promise<number> {
+    return this.db.read(async (tx) => (await tx.all("outbox")).filter((row) => !row.acked).length);
+  }
+
+  rename(name: string): Promise<void> {
+    return this.ask(() => this.accounts.rename(name));
+  }
+
+  async devices(): Promise<readonly Device[]> {
+    return (await this.ask(() => this.api.devices())).map(deviceOf);
+  }
+
+  signOutDevice(id: string): Promise<void> {
+    return this.ask(() => this.api.signOutDevice(id));
+  }
+
+  async invites(): Promise<readonly Invite[]> {
+    return (await this.ask(() => this.api.invites())).map((i) => inviteOf(i, this.outside.url));
+  }
+
+  async invite(uses: number, hours: number): Promise<Invite> {
+    return inviteOf(await this.ask(() => this.api.invite(uses, hours)), this.outside.url);
+  }
+
+  revokeInvite(code: string): Promise<void> {
+    return this.ask(() => this.api.revokeInvite(code));
+  }
+
+  async find(handle: string): Promise<Person> {
+    const user = await this.ask(() => this.api.user(handle));
+    return person(user.id, user);
+  }
+
+  startDirect(handle: string): Promise<string> {
+    return this.begin(() => this.api.createDirect(handle));
+  }
+
+  createGroup(title: string, handles: readonly string[]): Promise<string> {
+    return this.begin(() => this.api.createGroup(title, handles));
+  }
+
+  open(conversation: string): Timeline {
+    const draft = this.list.cell.now.find((c) => c.id === conversation)?.draft ?? "";
+    const timeline: OpenTimeline = new OpenTimeline(this, this.history, this.details, conversation, draft, () => this.timelines.delete(timeline));
+    this.timelines.add(timeline);
+    return timeline;
+  }
+
+  retryNow(): void {
+    this.tabs.tell({ t: "retry" });
+  }
+
+  async startOver(): Promise<void> {
+    this.turned(undefined);
+    await this.steering.ask();
+    await this.db.destroy();
+    this.accounts.mended();
+    // The session is still good, if it was: who is signed in is asked of the server.
+    await this.adopt().catch((why: unknown) => this.background(why));
+    this.tabs.changed("all", "account");
+    await this.accounts.changed();
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    for (const timeline of [...this.timelines]) timeline.close();
+    this.closed = true;
+    this.unwake();
+    await this.leadership.stop();
+    await this.steering.stop();
+    await this.halt();
+    await Promise.all([this.accounts.stop(), this.list.stop()]);
+    this.tabs.close();
+    this.db.close();
+  }
+
+  // --- what the parts ask of each other (Core) ---
+
+  background(why: unknown): void {
+    if (this.closed) return;
+    if (why instanceof Failure) {
+      if (why.code === "unreadable") this.accounts.breakDown(why);
+      return; // of the network: it is tried again
+    }
+    if (!(why instanceof Stale || why instanceof Fault)) this.accounts.breakDown(new Failure("unreadable", why instanceof Error ? why.name : ""));
+  }
+
+  async distrusted(life: number, why: unknown): Promise<void> {
+    if (!(why instanceof Fault)) return this.background(why);
+    try {
+      await this.db.distrust(life);
+      this.tabs.changed("all", "life", "outbox");
+    } catch (broken) {
+      this.background(broken);
+    }
+  }
+
+  overtaken(): void {
+    this.leadership.stepAside();
+  }
+
+  lost(): void {
+    this.accounts.lost().catch((why: unknown) => this.background(why));
+  }
+
+  // --- this tab and the others ---
+
+  private hear(news: News): void {
+    if (news.t === "connection" && !this.sync) this.connection.set(news.state);
+    if (news.t !== "changed") return;
+    if (news.also?.includes("account")) void this.accounts.changed();
+    if (news.also?.includes("limits")) this.prepare().catch((why: unknown) => this.background(why));
+    void this.list.changed(news.also?.includes("people") ? "all" : news.conversations);
+  }
+
+  /** After a sleep, or in front again: news may have been missed. */
+  private async look(): Promise<void> {
+    await this.accounts.changed();
+    for (const timeline of this.timelines) timeline.look();
+    this.tabs.others({ t: "who" });
+  }
+
+  private async prepare(): Promise<void> {
+    await this.list.changed("all");
+    const told = await this.db.read((tx) => tx.get("meta", "limits"));
+    if (told?.key === "limits") this.limits.set({ text: told.limits.text, members: told.limits.members });
+  }
+
+  private lead(): () => Promise<void> {
+    this.leads = true;
+    void this.steering.ask();
+    return async () => {
+      this.leads = false;
+      await this.steering.ask();
+    };
+  }
+
+  private turned(me: string | undefined): void {
+    this.me = me;
+    void this.steering.ask();
+  }
+
+  /** There is a Sync if this tab leads and somebody is signed in. */
+  private async steer(): Promise<void> {
+    const wanted = this.leads && !this.closed ? this.me : undefined;
+    if (this.sync && wanted !== this.syncFor) {
+      await this.halt();
+      this.tabs.others({ t: "who" }); // what it said meanwhile was not heeded
+    }
+    if (wanted === undefined || this.sync) return;
+    this.syncFor = wanted;
+    this.sync = new Sync(this, this.history, this.details, wanted);
+    void this.admin();
+  }
+
+  private async halt(): Promise<void> {
+    const sync = this.sync;
+    this.sync = undefined;
+    this.syncFor = undefined;
+    await sync?.stop();
+  }
+
+  /** Whether this person may administer is asked when this tab begins to lead, and kept. */
+  private async admin(): Promise<void> {
+    try {
+      const { admin } = await this.api.me();
+      if (await this.db.updateAccount((account) => ({ ...account, admin }))) this.tabs.changed([], "account");
+    } catch (why) {
+      this.background(why);
+    }
+  }
+
+  private async adopt(): Promise<void> {
+    const { id, handle, name, admin, device } = await this.api.me();
+    await this.db.signIn({ id, handle, name }, device.id, admin);
+  }
+
+  /** Names that the list lacks are those of members. */
+  private readonly named = new Set<string>();
+
+  private name(conversations: readonly string[]): void {
+    if (!this.leads || this.connection.now.state !== "online") return;
+    for (const id of conversations.filter((c) => !this.named.has(c))) {
+      this.named.add(id);
+      this.details.pull(id).catch((why: unknown) => this.background(why));
+    }
+  }
+
+  private async ask<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (why) {
+      if (why instanceof Failure && why.code === "unauthorized") this.lost();
+      throw why;
+    }
+  }
+
+  private async begin(create: () => Promise<Details_>): Promise<string> {
+    const { id } = await fetched(this, create, (life, details) => this.db.details(life, details));
+    this.tabs.changed([id], "people");
+    await this.list.changed([id]);
+    return id;
+  }
+}
+
+function deviceOf(d: WireDevice): Device {
+  return { id: d.id, name: d.name, created: Date.parse(d.created ?? "") || 0, lastSeen: Date.parse(d.last_seen ?? "") || 0, current: d.current ?? false };
+}
+
+/** A server that was not told where people reach it gives no link: then the page's own address is as good. */
+function inviteOf(i: WireInvite, socket: string): Invite {
+  const link = i.link || `${new URL(socket.replace(/^ws/, "http")).origin}/#/invite/${i.code}`;
+  return { code: i.code, link, uses: i.uses, used: i.used, expires: Date.parse(i.expires) || 0 };
+}

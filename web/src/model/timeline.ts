@@ -1,0 +1,242 @@
+import { Failure } from "../wire/failure";
+import { Cell } from "./cell";
+import { Coalesced } from "./coalesced";
+import { reachable, type Core } from "./core";
+import { conversationOf } from "./conversations";
+import type { Details, History } from "./history";
+import { newID } from "./id";
+import { waitingItem } from "./items";
+import type { Connection, Item, Message, Stretch, Timeline } from "./model";
+import { concerns, type News } from "./tabs";
+import { Window, type View } from "./window";
+
+/** How long a draft may be in memory alone, in milliseconds. */
+const DRAFT = 400;
+
+/** How long the numbers that were seen are gathered, in milliseconds. */
+const SEEN = 250;
+
+/** One open conversation. */
+export class OpenTimeline implements Timeline {
+  readonly state = new Cell<Stretch | undefined>(undefined);
+  private readonly window: Window;
+  private readonly work = new Coalesced(() => this.refresh());
+  private readonly ends: (() => void)[] = [];
+  private view: View | undefined;
+  private unreadFrom: number | undefined; // once it is known
+  private loading: Promise<void> | undefined;
+  private fetching = false;
+  private stuck: Failure | undefined;
+  private unsaved: string | undefined;
+  private saving: (() => void) | undefined;
+  private last = 0; // seen
+  private noting: (() => void) | undefined;
+  private filling = false;
+  private pulled = 0; // the number of the newest change of members that was asked about
+  private closed = false;
+
+  /** @param end is told when it is closed */
+  constructor(
+    private readonly core: Core,
+    private readonly history: History,
+    private readonly details: Details,
+    readonly conversation: string,
+    readonly draft: string,
+    private readonly end: () => void,
+  ) {
+    this.window = new Window(conversation);
+    this.ends.push(core.tabs.listen((news) => this.hear(news)));
+    let before: Connection["state"] | undefined;
+    this.ends.push(
+      core.connection.subscribe((now) => {
+        if (now.state !== before && now.state === "online") this.catchUp();
+        before = now.state;
+      }),
+    );
+    void this.work.ask();
+  }
+
+  loadOlder(): Promise<void> {
+    this.loading ??= this.load().finally(() => (this.loading = undefined));
+    return this.loading;
+  }
+
+  async jumpToNewest(): Promise<void> {
+    await this.history.fill(this.conversation);
+    await this.work.ask();
+  }
+
+  async send(text: string): Promise<void> {
+    this.forgetDraft();
+    await this.core.db.enqueue(this.conversation, newID("m", this.core.outside.bytes), text, this.core.outside.now());
+    this.core.tabs.changed([this.conversation], "outbox");
+    await this.work.ask();
+  }
+
+  async sendAgain(key: string): Promise<void> {
+    await this.core.db.requeue(this.conversation, key, newID("m", this.core.outside.bytes), this.core.outside.now());
+    this.core.tabs.changed([this.conversation], "outbox");
+    await this.work.ask();
+  }
+
+  async discard(key: string): Promise<void> {
+    await this.core.db.discard(this.conversation, key);
+    this.core.tabs.changed([this.conversation], "outbox");
+    await this.work.ask();
+  }
+
+  keepDraft(text: string): void {
+    if (this.closed) return;
+    this.unsaved = text;
+    this.saving ??= this.core.outside.setTimer(() => void this.saveDraft(), DRAFT);
+  }
+
+  seen(seq: number): void {
+    if (this.closed || seq <= this.last) return;
+    this.last = seq;
+    this.noting ??= this.core.outside.setTimer(() => void this.noteSeen(), SEEN);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const end of this.ends) end();
+    void this.saveDraft();
+    if (this.noting) void this.noteSeen();
+    this.end();
+  }
+
+  /** News may have been missed. */
+  look(): void {
+    void this.work.ask();
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async idle(): Promise<void> {
+    await this.work.stop();
+  }
+
+  private hear(news: News): void {
+    if (!concerns(news, this.conversation)) return;
+    if (news.t === "changed" && news.also?.includes("people")) this.window.rename();
+    void this.work.ask();
+  }
+
+  private async refresh(): Promise<void> {
+    try {
+      this.view = await this.window.look((work) => this.core.db.read(work));
+      this.show();
+      if (this.view) this.want(this.view);
+    } catch (why) {
+      this.core.background(why);
+    }
+  }
+
+  /** Asks for what the view lacks. */
+  private want({ told, items, members }: View): void {
+    if (!reachable(this.core.connection.now)) return;
+    if (told.at.to < told.at.head || told.at.to === 0) this.fill();
+    const unknown = new Set<string>();
+    for (const item of items) {
+      if (item.kind === "message" && item.sender.handle === "") unknown.add(item.sender.id);
+      if (item.kind === "notice" && item.what === "members" && item.seq > this.pulled) {
+        if (this.pulled > 0) this.pull();
+        this.pulled = item.seq;
+      }
+    }
+    if (unknown.size > 0 && members.length > 0) void this.details.seek([...unknown]);
+  }
+
+  private catchUp(): void {
+    this.pull();
+    this.fill();
+  }
+
+  private pull(): void {
+    this.details.pull(this.conversation).catch((why: unknown) => this.core.background(why));
+  }
+
+  private fill(): void {
+    if (this.filling || this.closed) return;
+    this.filling = true;
+    this.history.fill(this.conversation).then(
+      () => (this.filling = false), // what is still missing then, the log does not have
+      (why: unknown) => {
+        this.filling = false;
+        this.core.background(why);
+      },
+    );
+  }
+
+  private show(): void {
+    if (this.closed) return;
+    if (!this.view) {
+      this.state.set(undefined);
+      return;
+    }
+    const { told, members, items, lo } = this.view;
+    const { at } = told;
+    this.unreadFrom ??= at.told ? (at.unread > 0 ? at.read + 1 : 0) : undefined;
+    this.state.set({
+      conversation: conversationOf(told), members, items: this.withWaiting(items), unreadFrom: this.unreadFrom ?? 0,
+      atStart: at.to > 0 && lo === at.from && at.start, atEnd: at.to >= at.head,
+      loading: this.fetching, ...(this.stuck ? { stuck: this.stuck } : {}),
+    });
+  }
+
+  private withWaiting(items: readonly Item[]): readonly Item[] {
+    const { told } = this.view!;
+    if (told.waiting.length === 0) return items;
+    const me = this.window.persons.of(told.me.id);
+    return [...items, ...told.waiting.map((row): Message => waitingItem(row, me))];
+  }
+
+  private async load(): Promise<void> {
+    await this.work.ask();
+    if (!this.view || this.closed) return;
+    const { lo, told } = this.view;
+    this.stuck = undefined;
+    try {
+      if (lo <= told.at.from && !told.at.start) {
+        this.fetching = true;
+        this.show();
+        await this.history.older(this.conversation);
+      }
+      this.window.grow();
+    } catch (why) {
+      this.stuck = why instanceof Failure ? why : new Failure("offline", "");
+      this.core.background(why);
+    } finally {
+      this.fetching = false;
+    }
+    await this.work.ask();
+  }
+
+  private async saveDraft(): Promise<void> {
+    const text = this.unsaved;
+    this.forgetDraft();
+    if (text === undefined) return;
+    try {
+      await this.core.db.draft(this.conversation, text);
+      this.core.tabs.changed([this.conversation]);
+    } catch (why) {
+      this.core.background(why);
+    }
+  }
+
+  private forgetDraft(): void {
+    this.saving?.();
+    this.saving = undefined;
+    this.unsaved = undefined;
+  }
+
+  private async noteSeen(): Promise<void> {
+    this.noting?.();
+    this.noting = undefined;
+    try {
+      if (await this.core.db.markRead(this.conversation, this.last)) this.core.tabs.changed([this.conversation]);
+    } catch (why) {
+      this.core.background(why);
+    }
+  }
+}
