@@ -6,7 +6,7 @@ import { fill, type Long } from "./long";
 import { anchored, frames, scroller, toTop } from "./scroll";
 import { Server } from "./server";
 
-const count = 100_000;
+const count = Number(process.env["LONG"] ?? 100_000);
 let server: Server;
 let long: Long;
 

@@ -2,7 +2,8 @@
 /**
  * A conversation that is long: two people at terminals write at once, each half of it.
  */
-import { Server } from "./server";
+import { Caller } from "./caller";
+import type { Server } from "./server";
 import { Terminal } from "./terminal";
 
 export interface Long {
@@ -23,19 +24,19 @@ function line(n: number): string {
   return `${n}: ${text}`;
 }
 
-/** Makes a conversation of count messages, the newest of which is known. It is numbered 2 to count + 1. */
+/** Makes a group of two whose log has count messages, the newest of which is known. They are numbered 2 to count + 1. */
 export async function fill(server: Server, count: number): Promise<Long> {
-  const password = "correct horse battery";
-  const reader = { handle: "long.reader", name: "long.reader", password };
-  const writer = { handle: "long.writer", password };
-  const [one, other] = [await Terminal.open(server, reader.handle, password), await Terminal.open(server, writer.handle, password)];
-  await other.send(`@${reader.handle}`, line(1));
-  const conversation = (await other.list())[0]?.id ?? "";
-  const half = Math.floor((count - 2) / 2);
+  const reader = await Caller.come(server, "long.reader", "Reader");
+  const writer = await Caller.come(server, "long.writer", "Writer");
+  const title = "The long talk";
+  const conversation = await reader?.converse({ kind: "group", title, members: ["long.writer"] });
+  if (!reader || !writer || conversation === undefined) throw new Error("the long conversation was refused");
+  const [one, other] = await Promise.all([reader, writer].map((who) => Terminal.open(server, who.handle, who.password, "there")));
+  const half = Math.floor((count - 1) / 2);
   await Promise.all([
-    one.sendLines(conversation, Array.from({ length: half }, (_, i) => line(i + 2))),
-    other.sendLines(conversation, Array.from({ length: count - 2 - half }, (_, i) => line(half + i + 2))),
+    one?.sendLines(conversation, Array.from({ length: half }, (_, i) => line(i + 1))),
+    other?.sendLines(conversation, Array.from({ length: count - 1 - half }, (_, i) => line(half + i + 1))),
   ]);
-  await other.send(conversation, line(count));
-  return { conversation, title: writer.handle, reader, writer, text: line };
+  await other?.send(conversation, line(count));
+  return { conversation, title, reader: { handle: reader.handle, name: "Reader", password: reader.password }, writer, text: line };
 }

@@ -31,10 +31,17 @@ export interface Rows {
   readonly items: readonly Item[];
   readonly starts: readonly number[]; // of each item, where its rows begin in list
   readonly newAt: number; // the index of the item that the "new" line stands before, or -1
+  readonly veiled: boolean; // the first item has no row
   readonly shift: boolean; // against the rows before, rows were added (or taken away) at the start and nowhere else
 }
 
-export const none: Rows = { list: [], items: [], starts: [], newAt: -1, shift: false };
+export const none: Rows = { list: [], items: [], starts: [], newAt: -1, veiled: false, shift: false };
+
+/**
+ * In a stretch of more items than this that does not reach the start the first one has no row: whether it begins a day or a group
+ * is not known before the one above it is, and a row must not change its height under a reader when older ones come.
+ */
+export const veilFrom = 20;
 
 /**
  * The rows of a stretch, in the steps by which a list has to take them in: one, or two when there is news at both ends, since a
@@ -74,24 +81,27 @@ function build(stretch: Said, previous: Rows, kept: Common): Rows {
   const { items } = stretch;
   const newAt = newLine(stretch);
   const sameLine = newAt < 0 ? previous.newAt < 0 : previous.newAt >= 0 && items[newAt]!.key === previous.items[previous.newAt]!.key;
-  const shift = kept.head === 0 && kept.tail > 0 && items.length !== previous.items.length;
-  if (sameLine && kept.head === items.length && items.length === previous.items.length) return { ...previous, items, shift: false };
+  const veiled = !stretch.atStart && items.length > veilFrom;
+  const sameItems = kept.head === items.length && items.length === previous.items.length;
+  const same = sameLine && veiled === previous.veiled;
+  const shift = sameItems ? previous.veiled && !veiled : kept.head === 0 && kept.tail > 0 && items.length !== previous.items.length;
+  if (same && sameItems) return { ...previous, items, shift: false };
 
-  // A row depends on the items beside its own, so the edges of what is kept are worked out again; and a line that came or went,
-  // which happens once in the life of a timeline, begins everything anew.
-  const head = sameLine ? Math.max(0, kept.head - 1) : 0;
-  const tail = sameLine ? Math.max(0, kept.tail - 1) : 0;
+  // A row depends on the items beside its own, so the edges of what is kept are worked out again; and a line or a veil that came
+  // or went, which happens once in the life of a timeline, begins everything anew.
+  const head = same ? Math.max(0, kept.head - 1) : 0;
+  const tail = same ? Math.max(0, kept.tail - 1) : 0;
   const list = previous.list.slice(0, start(previous, head));
   const starts = previous.starts.slice(0, head);
   for (let at = head; at < items.length - tail; at++) {
     starts.push(list.length);
-    append(list, items, at, newAt);
+    if (at > 0 || !veiled) append(list, items, at, newAt);
   }
   const from = previous.items.length - tail;
   const moved = list.length - start(previous, from);
   for (let at = from; at < previous.items.length; at++) starts.push(start(previous, at) + moved);
   for (let at = start(previous, from); at < previous.list.length; at++) list.push(previous.list[at]!);
-  return { list, items, starts, newAt, shift };
+  return { list, items, starts, newAt, veiled, shift };
 }
 
 /** Where an item's rows begin in the list; past the last item, the list's length. */
@@ -99,12 +109,12 @@ function start(rows: Rows, item: number): number {
   return rows.starts[item] ?? rows.list.length;
 }
 
-/** Before which item the "new" line stands, or -1: the first unread one, once it is known that nothing above it is unread. */
+/** Before which item the "new" line stands, or -1: the first unread message, once it is known that nothing above it is unread. */
 function newLine({ items, unreadFrom, atStart }: Said): number {
   if (unreadFrom <= 0) return -1;
   const at = items.findIndex((item) => item.seq >= unreadFrom);
   if (at === 0 && !atStart && items[0]!.seq > unreadFrom) return -1;
-  return at;
+  return items.findIndex((item, n) => n >= at && at >= 0 && item.kind === "message" && !item.mine);
 }
 
 /** Appends the rows of items[at]: the day if it begins there, the "new" line, and the item itself. */
