@@ -7,7 +7,7 @@
  *   PARLEY_BIN=../bin/parley npx vitest run --config stories/tools.config.ts demonstration
  */
 import { mergeConfig } from "vitest/config";
-import stories from "./vitest.config";
+import stories from "./vitest.config.ts";
 
 const tools = mergeConfig(stories, { test: { testTimeout: 900_000, hookTimeout: 300_000 } });
 tools.test.include = ["stories/shots.ts", "stories/bench.ts", "stories/demonstration.ts"];
