@@ -47,7 +47,7 @@ $(PACKAGES): web/package.json web/package-lock.json
 # the source gives.
 web-check: $(PACKAGES)
 	cd web && npx svelte-check --tsconfig ./tsconfig.json --fail-on-warnings --output human
-	cd web && npx vitest run
+	cd web && PARLEY_T2=20000 npx vitest run
 	@fresh="$$(mktemp -d)"; trap 'rm -rf "$$fresh"' EXIT; \
 	  (cd web && npx vite build --logLevel warn --emptyOutDir --outDir "$$fresh/dist") && diff -r "$$fresh/dist" web/dist >/dev/null || \
 	  { echo "web/dist is stale: run make web and commit the result"; exit 1; }

@@ -17,11 +17,6 @@ export async function scroller(tab: Tab): Promise<Box> {
   return handle as Box;
 }
 
-/** Goes to the oldest message that is loaded, and waits until older ones came. */
-export async function toTop(list: Box): Promise<void> {
-  await anchored(list);
-}
-
 /**
  * Goes to the oldest message that is loaded and watches one of those on the screen, frame by frame, until older ones came and some frames
  * more. moved is how far it was ever from where it stood at first, in pixels.

@@ -39,9 +39,9 @@ story("a group of three, one of them at a terminal", async (w) => {
   await ada.tab.createGroup("Picnic", [bo.handle, cleo.handle]);
   await ada.tab.say("Who brings bread?");
   await bo.tab.open("Picnic");
-  await bo.tab.say("I do.");
-  const picnic = ada.tab.conversation();
   await bo.tab.message("Who brings bread?").waitFor();
+  await bo.tab.sayAndSee("I do.");
+  const picnic = ada.tab.conversation();
   await cleo.send(picnic, "And I the cheese.");
   const all = ["Who brings bread?", "I do.", "And I the cheese."];
   for (const { tab } of [ada, bo]) await tab.shows(all);

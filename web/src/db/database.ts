@@ -177,19 +177,21 @@ export class Database {
     });
   }
 
-  /** A conversation with its members, as the server described it. */
-  details(life: number, told: Details): Promise<void> {
+  /** A conversation with its members, as the server described it. Returns whether somebody is called otherwise than before. */
+  details(life: number, told: Details): Promise<boolean> {
     return this.write(async (tx) => {
       if ((await placeOf(tx)).life !== life) throw new Stale("a description of an earlier life");
       const me = await meOf(tx);
       tx.put("members", { conversation: told.id, members: told.members.map(({ user, role }) => ({ user, role })) });
+      let news = false;
       for (const m of told.members) {
-        if (m.handle !== undefined) tx.put("people", { id: m.user, handle: m.handle, name: m.name ?? m.handle });
+        if (m.handle !== undefined && (await meet(tx, { id: m.user, handle: m.handle, name: m.name ?? m.handle }))) news = true;
         if (m.user !== me) await receipt(tx, told.id, m.user, m.delivered ?? 0, m.read ?? 0);
       }
       const other = told.members.find((m) => m.user !== me) ?? told.members[0];
       const direct = told.kind === "direct" && other?.handle !== undefined;
       await tell(tx, { ...told, ...(direct ? { with: { id: other.user, handle: other.handle!, name: other.name ?? other.handle! } } : {}) }, me);
+      return news;
     });
   }
 
@@ -339,8 +341,16 @@ async function tell(tx: Tx, row: Omit<Row, "with"> & { with?: User }, me: string
     ...at, ...last, kind: row.kind, title: row.title, ...(row.with ? { with: row.with } : {}), muted: row.muted, told: true, stale: false,
     pos: row.pos, rowHead: row.head, rowUnread: row.unread, rowRead: row.read, delivered: row.delivered, head: Math.max(at.head, row.head),
   };
-  if (row.with) tx.put("people", row.with);
+  if (row.with) await meet(tx, row.with);
   tx.put("conversations", await derive(tx, { ...now, at: Math.max(at.at, now.last?.at ?? 0) }, me));
+}
+
+/** How somebody is called. Returns whether that is new. */
+async function meet(tx: Tx, { id, handle, name }: User): Promise<boolean> {
+  const user = { id, handle, name };
+  if (same(user, await tx.get("people", id))) return false;
+  tx.put("people", user);
+  return true;
 }
 
 /** After a resync everything was told again: what was not is gone from the server. What people wrote there stays. */

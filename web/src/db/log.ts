@@ -58,7 +58,11 @@ export async function append(tx: Tx, at: ConversationRecord, entries: readonly E
   if (fresh.length === 0) return now;
   const records = await store(tx, now.id, fresh, me);
   now = { ...now, from: begins ? first.seq : at.from, to: last.seq };
-  if (begins) now = { ...now, start: first.seq === 1 };
+  if (begins) {
+    now = { ...now, start: first.seq === 1 };
+    // What was acknowledged before the run is history, which is read when somebody goes back to it.
+    for (const row of await tx.of("outbox", now.id)) if (row.acked && row.acked.seq < first.seq) tx.delete("outbox", [row.conversation, row.id]);
+  }
   return moved(now, records);
 }
 

@@ -30,10 +30,10 @@ export function reachable(connection: Connection): boolean {
 }
 
 /**
- * Asks the server for something and commits it, in the life in which it was asked for. When a life ended meanwhile it is asked again, and
+ * Asks the server for something and commits it, in the life in which it was asked for; returns what the commit returns. When a life ended meanwhile it is asked again, and
  * when the answer shows that what is held is of another log, all of that is dropped.
  */
-export async function fetched<T>(core: Core, ask: () => Promise<T>, commit: (life: number, answer: T) => Promise<void>): Promise<T> {
+export async function fetched<T, R>(core: Core, ask: () => Promise<T>, commit: (life: number, answer: T) => Promise<R>): Promise<R> {
   for (let tries = 0; ; tries++) {
     const { life } = await core.db.place();
     let answer: T;
@@ -44,8 +44,7 @@ export async function fetched<T>(core: Core, ask: () => Promise<T>, commit: (lif
       throw why;
     }
     try {
-      await commit(life, answer);
-      return answer;
+      return await commit(life, answer);
     } catch (why) {
       if (!(why instanceof Fault || why instanceof Stale)) throw why;
       await core.distrusted(life, why);

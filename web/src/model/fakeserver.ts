@@ -26,7 +26,8 @@ interface Log {
   readonly kind: "direct" | "group";
   readonly title: string;
   readonly members: string[];
-  entries: Entry[];
+  readonly raw: Entry[]; // as they were committed
+  readonly entries: Entry[]; // as they are read: edits and deletions folded in
 }
 
 /** One connection, as the server sees it. */
@@ -132,6 +133,8 @@ export class FakeServer {
   private logs = new Map<string, Log>();
   private readonly dirty = new Set<string>(); // users with rows that are not durable
   private clock = Date.UTC(2026, 0, 1);
+  /** Its clock, which has nothing to do with those of devices. */
+  now = (): number => (this.clock += 1000);
 
   constructor(users: readonly string[]) {
     for (const id of users) {
@@ -159,7 +162,7 @@ export class FakeServer {
   }
 
   create(id: string, kind: "direct" | "group", members: string[], title = ""): Log {
-    const log: Log = { id, kind, title, members, entries: [] };
+    const log: Log = { id, kind, title, members, raw: [], entries: [] };
     this.logs.set(id, log);
     this.append(log, "members", `m-${id}`, members[0]!, { type: "application/vnd.parley.members+json", data: btoa(JSON.stringify({ add: members })) });
     return log;
@@ -189,15 +192,15 @@ export class FakeServer {
     const log = this.logs.get(conversation)!;
     this.append(log, text === undefined ? "delete" : "edit", id, sender, text === undefined ? undefined : { type: "text/plain", text }, true, ref);
     // Reads fold them in: what stands in the log is an entry of its own, what is read is changed.
-    const { body: _body, ...bare } = log.entries[ref - 1]!;
-    log.entries[ref - 1] = text === undefined ? { ...bare, deleted: true } : { ...bare, body: { type: "text/plain", text }, edited: true };
+    fold(log.entries, log.entries[log.entries.length - 1]!);
   }
 
   private append(log: Log, kind: string, id: string, sender: string, body?: Entry["body"], nudged = true, ref?: number): Entry {
     const entry: Entry = {
-      conversation: log.id, seq: log.entries.length + 1, kind, id, sender, device: "dev", at: new Date((this.clock += 1000)).toISOString(),
+      conversation: log.id, seq: log.entries.length + 1, kind, id, sender, device: "dev", at: new Date(this.now()).toISOString(),
       ...(body ? { body } : {}), ...(ref ? { ref } : {}),
     };
+    log.raw.push(entry);
     log.entries.push(entry);
     for (const member of log.members) this.dirty.add(member);
     this.unsettled();
@@ -281,7 +284,10 @@ export class FakeServer {
     for (const log of this.logs.values()) {
       const n = Math.max(1, keep(log));
       for (const e of log.entries.slice(n)) if (e.body?.text) this.lost.add(e.body.text);
-      logs.set(log.id, { ...log, entries: log.entries.slice(0, n) });
+      const raw = log.raw.slice(0, n);
+      const entries = [...raw];
+      for (const e of raw) fold(entries, e);
+      logs.set(log.id, { ...log, raw, entries });
     }
     this.logs = logs;
     this.epochs.set(this.epoch, logs);
@@ -338,6 +344,13 @@ export class FakeServer {
     const before = q.has("before") ? Number(q.get("before")) : head + 1;
     return { items: log.entries.slice(Math.max(0, before - 1 - limit), before - 1).reverse(), head };
   }
+}
+
+/** Folds an edit or a deletion into what is read. */
+function fold(entries: Entry[], { kind, ref, body }: Entry): void {
+  if (ref === undefined || (kind !== "edit" && kind !== "delete")) return;
+  const { body: _body, ...bare } = entries[ref - 1]!;
+  entries[ref - 1] = kind === "delete" || bare.deleted ? { ...bare, deleted: true } : { ...bare, ...(body ? { body } : {}), edited: true };
 }
 
 function problem(status: number, code: string): { status: number; body: unknown } {

@@ -52,15 +52,18 @@ export class Clock {
     };
   }
 
-  /** Lets ms milliseconds pass. idle waits until nothing that needs no time is left to happen. */
-  async pass(ms: number, idle: () => Promise<void> = settled): Promise<void> {
+  /** Waits until nothing that needs no time is left to happen. */
+  idle: () => Promise<void> = settled;
+
+  /** Lets ms milliseconds pass. */
+  async pass(ms: number): Promise<void> {
     const until = this.now + ms;
-    await idle();
+    await this.idle();
     for (let next = this.timers[0]; next && next.at <= until; next = this.timers[0]) {
       this.now = Math.max(this.now, next.at);
       // What is due at one moment happens at once.
       while (this.timers[0] && this.timers[0].at <= this.now) this.timers.shift()!.run();
-      await idle();
+      await this.idle();
     }
     this.now = until;
   }
@@ -238,13 +241,11 @@ export class Tab implements Outside {
   readonly locks: Locks = {
     request: (_name, signal, held) =>
       new Promise((resolve, reject) => {
-        signal.addEventListener("abort", () => {
-          if (!granted) reject(signal.reason as Error);
-        });
-        let granted = false;
+        const refuse = (): void => reject(signal.reason as Error);
+        signal.addEventListener("abort", refuse);
         this.browser.lock(this, () => {
           if (signal.aborted) return;
-          granted = true;
+          signal.removeEventListener("abort", refuse);
           void held().then(() => {
             this.browser.release(this);
             resolve();
@@ -295,6 +296,7 @@ function response(status: number, body: unknown): Response {
 export class Wire implements Socket {
   readonly buffered = 0;
   deaf = false; // frames to the page are lost from here: the connection is to be ended after that
+  mute = false; // frames of the page are lost from here, likewise
   private session: FakeSession | undefined;
   private over = false;
 
@@ -316,7 +318,7 @@ export class Wire implements Socket {
     const { clock, seams } = this.tab.browser;
     const frame = JSON.parse(text) as ClientFrame;
     const sent = seams.sends ? seams.sends(frame, this.tab.browser) : frame;
-    if (sent) clock.at(3, () => (this.session?.open ? this.session.receive(sent) : undefined));
+    if (sent) clock.at(3, () => (this.session?.open && !this.mute ? this.session.receive(sent) : undefined));
   }
 
   /** The page ends it. */

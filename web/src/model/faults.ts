@@ -38,14 +38,12 @@ class CursorFirst extends TabEngine {
 /** What is written is read by everybody at once, and committed a while after. */
 class ReadsUncommitted extends TabEngine {
   protected override async commit(tx: { commit(): void }): Promise<void> {
-    const { memory } = this;
     const committed = this.tab.browser.committed;
     // The records are there; what the world takes for the commit comes later, or never.
     this.tab.browser.committed = () => undefined;
     await super.commit(tx).finally(() => (this.tab.browser.committed = committed));
     const puts = this.puts;
     this.tab.later(2, () => committed(puts));
-    void memory;
   }
 }
 

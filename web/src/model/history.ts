@@ -10,19 +10,24 @@ const LEAP = 1_000;
 
 /** Fetches what the device does not hold. Each conversation has at most one fetch of a kind under way in a tab. */
 export class History {
-  private readonly filling = new Map<string, Promise<void>>();
+  private readonly filling = new Once();
   private readonly reaching = new Map<string, Promise<void>>();
 
   constructor(private readonly core: Core) {}
 
   /** Fetches what lies between the run and the head; of a conversation of which nothing is held the newest page. Rejects with a Failure. */
   fill(conversation: string): Promise<void> {
-    return single(this.filling, conversation, () => this.fillUp(conversation));
+    return this.filling.run(conversation, () => this.fillUp(conversation));
   }
 
   /** Fetches the page before the run, if there is one. Rejects with a Failure. */
   older(conversation: string): Promise<void> {
-    return single(this.reaching, conversation, () => this.reach(conversation));
+    let way = this.reaching.get(conversation);
+    if (!way) {
+      way = this.reach(conversation).finally(() => this.reaching.delete(conversation));
+      this.reaching.set(conversation, way);
+    }
+    return way;
   }
 
   private async fillUp(conversation: string): Promise<void> {
@@ -75,20 +80,22 @@ export class History {
 
 /** Asks who belongs to a conversation, how they are called, and how far they have got. */
 export class Details {
-  private readonly pulling = new Map<string, Promise<void>>();
+  private readonly pulling = new Once();
   private readonly sought = new Set<string>(); // users asked for, found or not
 
   constructor(private readonly core: Core) {}
 
   /** Rejects with a Failure. */
   pull(conversation: string): Promise<void> {
-    return single(this.pulling, conversation, async () => {
-      await fetched(
+    return this.pulling.run(conversation, async () => {
+      const renamed = await fetched(
         this.core,
         () => this.core.api.conversation(conversation),
         (life, details) => this.core.db.details(life, details),
       );
-      this.core.tabs.changed([conversation], "people");
+      // How somebody is called shows in every conversation.
+      if (renamed) this.core.tabs.changed("all", "people");
+      else this.core.tabs.changed([conversation]);
     });
   }
 
@@ -109,11 +116,15 @@ export class Details {
   }
 }
 
-function single(under: Map<string, Promise<void>>, key: string, work: () => Promise<void>): Promise<void> {
-  let way = under.get(key);
-  if (!way) {
-    way = work().finally(() => under.delete(key));
-    under.set(key, way);
+/** Fetches of one kind, at most one under way for each conversation. Who asks meanwhile gets one that begins after that: it knows what came since. */
+class Once {
+  private readonly under = new Map<string, { readonly now: Promise<void>; next?: Promise<void> }>();
+
+  run(conversation: string, work: () => Promise<void>): Promise<void> {
+    const way = this.under.get(conversation);
+    if (way) return (way.next ??= way.now.catch(() => undefined).then(() => this.run(conversation, work)));
+    const now = work().finally(() => this.under.delete(conversation));
+    this.under.set(conversation, { now });
+    return now;
   }
-  return way;
 }

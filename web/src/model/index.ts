@@ -290,8 +290,11 @@ class Parley implements Model, Core {
   }
 
   private async begin(create: () => Promise<Details_>): Promise<string> {
-    const { id } = await fetched(this, create, (life, details) => this.db.details(life, details));
-    this.tabs.changed([id], "people");
+    const id = await fetched(this, create, async (life, details) => {
+      await this.db.details(life, details);
+      return details.id;
+    });
+    this.tabs.changed("all", "people");
     await this.list.changed([id]);
     return id;
   }

@@ -1,15 +1,20 @@
+import "fake-indexeddb/auto";
+import { IDBFactory } from "fake-indexeddb";
 import { describe, expect, it, vi } from "vitest";
 import { Failure } from "../wire/failure";
+import { IdbEngine } from "../db/idb";
 import { FakeServer } from "./fakeserver";
-import { Browser, chance, Clock, TabEngine } from "./fakeworld";
+import { Browser, chance, Clock, settled, TabEngine, type Seams } from "./fakeworld";
 import type { Message, Stretch } from "./model";
 
-async function world() {
+async function world(seams: Seams = {}, idle = settled) {
   const clock = new Clock();
+  clock.idle = idle;
   const server = new FakeServer(["u-ann", "u-bob", "u-cid"]);
   server.create("c1", "direct", ["u-ann", "u-bob"]);
+  server.now = () => clock.now;
   server.unsettled = () => void clock.at(20, () => server.settle());
-  const browser = new Browser(clock, server, chance(1));
+  const browser = new Browser(clock, server, chance(1), seams);
   const tab = browser.open();
   await clock.pass(10);
   const signing = tab.model.signIn({ handle: "ann", password: "correct horse" });
@@ -73,6 +78,38 @@ describe("a device", () => {
     await again.close();
   });
 
+  it("does the same with IndexedDB", async () => {
+    vi.stubGlobal("indexedDB", new IDBFactory());
+    // Its transactions take many turns of the event loop.
+    const idle = async (): Promise<void> => {
+      for (let turns = 0; turns < 300; turns++) await settled();
+    };
+    const { clock, server, browser, tab } = await world({ engine: () => new IdbEngine() }, idle);
+    const timeline = tab.model.open("c1");
+    await clock.pass(100);
+    browser.setNetwork(false);
+    void timeline.send("one");
+    void timeline.send("two");
+    await clock.pass(1_000);
+    expect(texts(timeline.state.now)).toEqual(["one", "two"]);
+    await tab.close();
+    const again = browser.open();
+    await clock.pass(100);
+    browser.setNetwork(true);
+    await clock.pass(2_000);
+    server.say("c1", "u-bob", "b1", "hi");
+    const reopened = again.model.open("c1");
+    await clock.pass(500);
+    expect(texts(reopened.state.now)).toEqual(["one", "two", "hi"]);
+    expect(server.log("c1")!.entries.map((e) => e.body?.text).slice(1)).toEqual(["one", "two", "hi"]);
+    expect(again.model.conversations.now).toMatchObject([{ unread: 1, last: { text: "hi" } }]);
+    server.restore((log) => log.entries.length);
+    await clock.pass(5_000);
+    expect(texts(reopened.state.now)).toEqual(["one", "two", "hi"]);
+    await again.close();
+    vi.unstubAllGlobals();
+  });
+
   it("has one connection for two tabs, and the other takes over when its holder goes", async () => {
     const { clock, server, browser, tab } = await world();
     const second = browser.open();
@@ -120,7 +157,7 @@ describe("a device", () => {
   it("says why older history cannot be had, and has it when it is asked again", async () => {
     const { clock, server, tab } = await world();
     await tab.close();
-    for (let i = 2; i <= 300; i++) server.say("c1", "u-bob", `b${i}`, `${i}`, false);
+    for (let i = 2; i <= 1_300; i++) server.say("c1", "u-bob", `b${i}`, `${i}`, false);
     const again = tab.browser.open();
     await clock.pass(2_000);
     const timeline = again.model.open("c1");

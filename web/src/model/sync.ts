@@ -17,6 +17,10 @@ const AT_HAND = 30;
 /** Conversations whose receipts are asked for on a new connection. */
 const ASKED = 20;
 
+/** How long until what could not be fetched is tried again, in milliseconds: at first and at most, and up to as much again by chance. */
+const RETRY = 2_000;
+const MAX_RETRY = 120_000;
+
 /** How this page calls itself. */
 const CLIENT = "parley-web/1";
 
@@ -34,6 +38,7 @@ export class Sync {
   private readonly unlisten: () => void;
   private state: LinkState = { state: "connecting" };
   private again: (() => void) | undefined; // calls off the next try to fetch what is owed
+  private failures = 0; // since there is a connection
   private stopped = false;
 
   constructor(
@@ -58,7 +63,7 @@ export class Sync {
   async stop(): Promise<void> {
     this.stopped = true;
     this.unlisten();
-    this.again?.();
+    this.rest();
     await this.link.stop();
     await Promise.all([this.sender.stop(), this.marker.stop(), this.paying.stop()]);
   }
@@ -133,8 +138,8 @@ export class Sync {
     this.core.tabs.others({ t: "connection", state });
     this.sender.connected(reachable(state));
     this.marker.connected(state.state === "online");
+    if (before && !reachable(state)) this.rest();
     if (state.state === "online") void this.atHand();
-    if (before && !reachable(state)) this.again?.();
   }
 
   private hear(news: News): void {
@@ -155,6 +160,13 @@ export class Sync {
     }
   }
 
+  /** Nothing is to be tried again: the next connection does it. */
+  private rest(): void {
+    this.again?.();
+    this.again = undefined;
+    this.failures = 0;
+  }
+
   private owes(conversations: readonly string[]): void {
     for (const id of conversations) this.owing.add(id);
     if (this.owing.size > 0 && this.core.connection.now.state === "online") void this.paying.ask();
@@ -169,19 +181,22 @@ export class Sync {
         const at = await this.core.db.read((tx) => tx.get("conversations", id));
         if (at && at.to > 0 && at.to < at.head) await this.history.fill(id);
       } catch (why) {
-        this.later(id, why);
+        if (passing(why)) this.owing.add(id);
+        this.later(why);
       }
     }
   }
 
-  /** What could not be fetched is tried again, unless there is nothing to fetch for us. */
-  private later(id: string, why: unknown): void {
+  /** What could not be fetched is tried again, ever more seldom, unless there is nothing to fetch for us. */
+  private later(why: unknown): void {
     this.core.background(why);
-    if (!(why instanceof Failure) || why.code === "not_found" || why.code === "unreadable" || this.stopped) return;
-    this.owing.add(id);
-    this.again?.();
-    const ms = Math.max(why.retryAfter, 2_000) * (1 + this.core.outside.random());
-    this.again = this.core.outside.setTimer(() => void this.paying.ask(), ms);
+    if (!passing(why) || this.stopped || this.again) return;
+    const backoff = Math.min(RETRY * 2 ** this.failures++, MAX_RETRY);
+    const ms = Math.max(why.retryAfter, backoff) * (1 + this.core.outside.random());
+    this.again = this.core.outside.setTimer(() => {
+      this.again = undefined;
+      if (this.state.state === "online") void this.atHand(); // else it is done when there is a connection
+    }, ms);
   }
 
   /** On a new connection: a page of the newest conversations, what is owed, and the receipts of own messages on show. */
@@ -193,7 +208,8 @@ export class Sync {
       await this.paying.ask();
       await this.each(recent, async (at) => {
         if (at.to === 0) await this.history.fill(at.id);
-        else if (!at.start && at.to - at.from < PAGE / 2) await this.history.older(at.id);
+        const now = await this.core.db.read((tx) => tx.get("conversations", at.id)); // it may have begun with a push
+        if (now && !now.start && now.to - now.from < PAGE / 2) await this.history.older(at.id);
       });
       const own = recent.filter((at) => at.last?.sender === this.me).slice(0, ASKED);
       await this.each(own, (at) => this.details.pull(at.id));
@@ -206,7 +222,12 @@ export class Sync {
   private async each(records: readonly ConversationRecord[], work: (at: ConversationRecord) => Promise<void>): Promise<void> {
     for (const at of records) {
       if (this.stopped || !reachable(this.core.connection.now)) return;
-      await work(at).catch((why: unknown) => this.core.background(why));
+      await work(at).catch((why: unknown) => this.later(why));
     }
   }
+}
+
+/** Whether asking again may help. */
+function passing(why: unknown): why is Failure {
+  return why instanceof Failure && why.code !== "not_found" && why.code !== "unreadable";
 }

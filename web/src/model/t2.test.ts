@@ -37,7 +37,7 @@ describe("T2 finds it when", () => {
   for (const fault of faults) {
     it(fault.name, { timeout: 600_000 }, async () => {
       const seams = fault.plant();
-      const found = await fc.check(worlds(seams), { numRuns: 1_000, seed: 1, endOnFailure: true });
+      const found = await fc.check(worlds(seams), { numRuns: 5_000, seed: 1, endOnFailure: true });
       vi.restoreAllMocks();
       console.info(`${fault.name}: after ${found.numRuns} worlds, ${String(found.errorInstance)}`);
       expect(found.failed, "no world broke a promise").toBe(true);

@@ -325,6 +325,15 @@ export const happenings = {
       }
     }
   },
+  /** Nothing that the page says is heard any more. */
+  mute: (w: World, _a: number, _b: number, c: number) => {
+    for (const tab of w.browser.living) {
+      for (const wire of tab.wires) {
+        wire.mute = true;
+        w.clock.at(5 + ((c * 7) % 500), () => wire.end(1006));
+      }
+    }
+  },
   /** What was said once is said twice. */
   repeats: (w: World, _a: number, b: number) => {
     const log = w.server.log(conversation(b))!;

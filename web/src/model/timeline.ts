@@ -16,6 +16,9 @@ const DRAFT = 400;
 /** How long the numbers that were seen are gathered, in milliseconds. */
 const SEEN = 250;
 
+/** How long until what could not be fetched is asked for again, in milliseconds: at least, and up to as much again by chance. */
+const RETRY = 3_000;
+
 /** One open conversation. */
 export class OpenTimeline implements Timeline {
   readonly state = new Cell<Stretch | undefined>(undefined);
@@ -32,6 +35,7 @@ export class OpenTimeline implements Timeline {
   private last = 0; // seen
   private noting: (() => void) | undefined;
   private filling = false;
+  private retry: (() => void) | undefined; // calls off the next try to fetch what could not be
   private pulled = 0; // the number of the newest change of members that was asked about
   private closed = false;
 
@@ -103,6 +107,7 @@ export class OpenTimeline implements Timeline {
     for (const end of this.ends) end();
     void this.saveDraft();
     if (this.noting) void this.noteSeen();
+    this.retry?.();
     this.end();
   }
 
@@ -153,7 +158,7 @@ export class OpenTimeline implements Timeline {
   }
 
   private pull(): void {
-    this.details.pull(this.conversation).catch((why: unknown) => this.core.background(why));
+    this.details.pull(this.conversation).catch((why: unknown) => this.later(why));
   }
 
   private fill(): void {
@@ -163,9 +168,20 @@ export class OpenTimeline implements Timeline {
       () => (this.filling = false), // what is still missing then, the log does not have
       (why: unknown) => {
         this.filling = false;
-        this.core.background(why);
+        this.later(why);
       },
     );
+  }
+
+  /** What could not be fetched is asked for again, unless there is nothing to be had. */
+  private later(why: unknown): void {
+    this.core.background(why);
+    if (this.closed || this.retry || !(why instanceof Failure) || why.code === "not_found" || why.code === "unreadable") return;
+    const ms = Math.max(why.retryAfter, RETRY) * (1 + this.core.outside.random());
+    this.retry = this.core.outside.setTimer(() => {
+      this.retry = undefined;
+      if (reachable(this.core.connection.now)) this.catchUp(); // else it is done when there is a connection
+    }, ms);
   }
 
   private show(): void {
