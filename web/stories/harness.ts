@@ -43,7 +43,7 @@ export interface Person {
 }
 
 const password = "correct horse battery";
-/** Told apart from those of other files, which may be kept in the same place. */
+/** How many have come: handles are told apart by it. */
 let people = 0;
 
 let browsing: Promise<Browser> | undefined;

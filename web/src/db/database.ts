@@ -8,8 +8,10 @@
 import { Failure } from "../wire/failure";
 import type { Conversation as Details, Entry, Limits, ReceiptsFrame, Row, User } from "../wire/wire.gen";
 import { NoRoom, type Engine, type Tx } from "./engine";
-import { acknowledged, append, contiguous, derive, Fault, newConversation, newer, prepend, replace } from "./log";
+import { acknowledged, append, contiguous, derive, newConversation, newer, prepend, replace } from "./log";
 import type { AccountRecord, ConversationRecord, LimitsRecord, OutboxRecord, PlaceRecord, StoreName } from "./schema";
+
+export { Fault } from "./log";
 
 /** What was asked for belongs to a life, or a connection, that is over. */
 export class Stale extends Error {
@@ -391,5 +393,3 @@ async function makeRoom(tx: Tx, open: ReadonlySet<string>): Promise<void> {
     tx.put("conversations", { ...c, from, start: false });
   }
 }
-
-export { Fault };

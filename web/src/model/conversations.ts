@@ -5,7 +5,7 @@ import { Cell } from "./cell";
 import { Coalesced } from "./coalesced";
 import type { Core } from "./core";
 import { waitingReceipt } from "./items";
-import type { Conversation, Last, Person } from "./model";
+import type { Conversation, Last } from "./model";
 import { person } from "./persons";
 import { reached, receiptOf, type Reached } from "./receipts";
 
@@ -154,5 +154,3 @@ function grouped<R extends { readonly conversation: string }>(records: readonly 
   }
   return groups;
 }
-
-export type { Person };

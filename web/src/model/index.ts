@@ -8,9 +8,10 @@
 import { Database, Fault, Stale } from "../db/database";
 import { Api } from "../net/api";
 import { Failure } from "../wire/failure";
-import { MaxMembers, MaxTextRunes, type Conversation as Details_, type Device as WireDevice, type Invite as WireInvite } from "../wire/wire.gen";
+import { MaxMembers, MaxTextRunes, type Conversation as WireConversation, type Device as WireDevice, type Invite as WireInvite } from "../wire/wire.gen";
 import { Accounts } from "./account";
 import { Cell } from "./cell";
+import { Coalesced } from "./coalesced";
 import { List } from "./conversations";
 import { fetched, type Core } from "./core";
 import { Details, History } from "./history";
@@ -21,7 +22,6 @@ import { person } from "./persons";
 import { Sync } from "./sync";
 import { Tabs, type News } from "./tabs";
 import { OpenTimeline } from "./timeline";
-import { Coalesced } from "./coalesced";
 
 export type * from "./model";
 export type { Outside } from "./outside";
@@ -51,6 +51,7 @@ class Parley implements Model, Core {
   private readonly steering = new Coalesced(() => this.steer());
   private sync: Sync | undefined;
   private syncFor: string | undefined; // the user whom sync serves
+  private readonly named = new Set<string>(); // conversations whose members were asked for, for their names
   private leads = false;
   private me: string | undefined;
   private closed = false;
@@ -270,8 +271,6 @@ class Parley implements Model, Core {
   }
 
   /** Names that the list lacks are those of members. */
-  private readonly named = new Set<string>();
-
   private name(conversations: readonly string[]): void {
     if (!this.leads || this.connection.now.state !== "online") return;
     for (const id of conversations.filter((c) => !this.named.has(c))) {
@@ -289,7 +288,7 @@ class Parley implements Model, Core {
     }
   }
 
-  private async begin(create: () => Promise<Details_>): Promise<string> {
+  private async begin(create: () => Promise<WireConversation>): Promise<string> {
     const id = await fetched(this, create, async (life, details) => {
       await this.db.details(life, details);
       return details.id;
