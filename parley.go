@@ -6,7 +6,10 @@
 // what one user's inbox knows of one conversation. See docs/GLOSSARY.md.
 package parley
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Identifiers are opaque: URL-safe, 1 to [MaxID] bytes, compared byte by byte.
 type (
@@ -82,10 +85,19 @@ type Entry struct {
 	Device       DeviceID
 	At           time.Time // the server's clock at the commit, millisecond precision; for people, not for order
 	Body         Body
-	Ref          Seq    // the entry this one points at (edit, delete); 0: none
+	Ref          Seq    // the entry this one points at (edit, delete, reaction, pin); 0: none
 	ReplyTo      Seq    // the entry this one answers; 0: none
 	Count        uint64 // entries of KindMessage in 1..Seq; unread is a difference of two of these
+
+	Mentions  []UserID // members this message wants to be seen by
+	Forwarded bool     // said elsewhere before
+	Withheld  []UserID // members who blocked the sender when it was committed; they read [KindWithheld]
+
+	Fold *Fold // what later entries made of it; nil in a store, and when there are none
 }
+
+// WithheldFrom reports whether u may not have what e says.
+func (e *Entry) WithheldFrom(u UserID) bool { return slices.Contains(e.Withheld, u) }
 
 // Post is a request to append: one try of one message.
 type Post struct {
@@ -97,6 +109,9 @@ type Post struct {
 	Body         Body
 	Base         Seq // the head the sender saw at the first try; a hint that bounds the search for an earlier try
 	Ref, ReplyTo Seq
+	Mentions     []UserID
+	Forwarded    bool
+	Invited      bool // of KindMembers: the sender, a stranger, adds themself by an invite that was checked
 }
 
 // Ack says that a post is committed: it survives anything from here.
@@ -143,6 +158,7 @@ type Conversation struct {
 	Title   string
 	Created time.Time
 	Members []Member // sorted by User
+	Pins    []Seq    // pinned messages, in the order they were pinned
 }
 
 // Member returns u's membership, past or present, and whether there is one.
@@ -174,18 +190,24 @@ const MaxCheckpoints = 32
 // read marker has read on: the marker moves over the oldest run.
 const MaxRuns = 256
 
+// MaxMentioned bounds [Row.Mentioned].
+const MaxMentioned = 256
+
 // Row is one conversation in one user's inbox.
 type Row struct {
 	Conversation ConversationID
 	Kind         ConversationKind
-	Pos          Pos          // the user's position at which this row last changed
-	Since, Until Seq          // the membership, as in Member
-	Head         Seq          // the last entry this user may read that the inbox knows of
-	Count        uint64       // messages in 1..Head
-	Delivered    Seq          // marker: stored on a device of this user
-	Read         Seq          // marker: seen by this user
-	ReadCount    uint64       // messages in 1..Read
-	Own          []Run        // this user's own messages after Read, ascending, not touching
+	Pos          Pos    // the user's position at which this row last changed
+	Since, Until Seq    // the membership, as in Member
+	Head         Seq    // the last entry this user may read that the inbox knows of
+	Count        uint64 // messages in 1..Head
+	Delivered    Seq    // marker: stored on a device of this user
+	Read         Seq    // marker: seen by this user
+	ReadCount    uint64 // messages in 1..Read
+	Own          []Run  // messages after Read that are not news to this user, their own and those withheld: ascending, not touching
+	Mentioned    []Seq  // messages after Read that mention this user, ascending; MaxMentioned at most, the last
+	Spoke        bool   // this user said something here
+	Personal     Personal
 	Past         []Checkpoint // earlier heads, ascending; the first of a whole history is {0, Since-1}
 }
 
@@ -252,10 +274,13 @@ type Advance struct {
 	Since, Until Seq // the membership, as in Member
 	From, Head   Seq
 	Count        uint64 // messages in 1..Head
-	Own          []Own  // the user's own messages among them, ascending
+	Own          []Own  // messages among them that are no news to the user, ascending
+	Mentioned    []Seq  // messages among them that mention the user, ascending
+	Spoke        bool   // one among them is the user's own
+	Lazy         bool   // the row may be written once a second: the conversation is large
 }
 
-// Own is one message of the user's own.
+// Own is one message of the user's own, or one withheld from the user.
 type Own struct {
 	Seq   Seq
 	Count uint64 // messages in 1..Seq

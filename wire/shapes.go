@@ -56,6 +56,7 @@ const (
 	FrameReceipts = "receipts"
 	FrameWhisper  = "whisper"
 	FramePresence = "presence"
+	FrameContacts = "contacts"
 	FrameError    = "error"
 	FrameResync   = "resync"
 	FrameGoaway   = "goaway"
@@ -87,6 +88,18 @@ type Entry struct {
 	ReplyTo      uint64 `json:"reply_to,omitzero"`
 	Edited       bool   `json:"edited,omitzero"`
 	Deleted      bool   `json:"deleted,omitzero"`
+
+	EditedAt  string     `json:"edited_at,omitzero"`
+	Reactions []Reaction `json:"reactions,omitzero"`
+	Mentions  []string   `json:"mentions,omitzero"`
+	Forwarded bool       `json:"forwarded,omitzero"`
+}
+
+// Reaction is what some members feel about an entry.
+type Reaction struct {
+	Text  string   `json:"text"`
+	Count uint64   `json:"count"`
+	Users []string `json:"users"` // the first of them, at most 32
 }
 
 // User is an account as others see it.
@@ -94,6 +107,9 @@ type User struct {
 	ID     string `json:"id"`
 	Handle string `json:"handle"`
 	Name   string `json:"name"`
+	Status string `json:"status,omitzero"` // a line of their own
+	Avatar string `json:"avatar,omitzero"` // names the picture: GET /v1/users/{id}/avatar?v=NAME
+	Bot    bool   `json:"bot,omitzero"`
 }
 
 // Device is one signed-in device.
@@ -137,6 +153,23 @@ type Row struct {
 	Last      *Last  `json:"last"`
 	Pos       uint64 `json:"pos"`
 	Muted     bool   `json:"muted"`
+
+	Mentions   uint64      `json:"mentions,omitzero"`    // unread messages that mention the reader
+	MutedUntil string      `json:"muted_until,omitzero"` // when muted
+	Archived   bool        `json:"archived,omitzero"`
+	Pinned     bool        `json:"pinned,omitzero"`
+	Request    bool        `json:"request,omitzero"` // a stranger began it, and the reader has not answered
+	Hidden     [][2]uint64 `json:"hidden,omitzero"`  // runs of entries the reader deleted for themselves, both ends included
+	Draft      *Draft      `json:"draft,omitzero"`
+	Since      uint64      `json:"since,omitzero"` // the first entry the reader may read, if not 1
+	Until      uint64      `json:"until,omitzero"` // the last one, for who is a member no more
+}
+
+// Draft is what the reader began to write on some device.
+type Draft struct {
+	Text    string `json:"text"`
+	ReplyTo uint64 `json:"reply_to,omitzero"`
+	At      string `json:"at,omitzero"` // set by the server
 }
 
 // Conversation is one conversation with its members.
@@ -152,6 +185,17 @@ type Conversation struct {
 	Last      *Last    `json:"last"`
 	Pos       uint64   `json:"pos"`
 	Muted     bool     `json:"muted"`
+
+	Mentions   uint64      `json:"mentions,omitzero"`
+	MutedUntil string      `json:"muted_until,omitzero"`
+	Archived   bool        `json:"archived,omitzero"`
+	Pinned     bool        `json:"pinned,omitzero"`
+	Request    bool        `json:"request,omitzero"`
+	Hidden     [][2]uint64 `json:"hidden,omitzero"`
+	Draft      *Draft      `json:"draft,omitzero"`
+	Since      uint64      `json:"since,omitzero"`
+	Until      uint64      `json:"until,omitzero"`
+	Pins       []uint64    `json:"pins,omitzero"` // numbers of pinned messages, in the order they were pinned
 }
 
 // ClientFrame is any frame a client sends: T says which, and which fields
@@ -173,8 +217,11 @@ type ClientFrame struct {
 	After        *uint64  `json:"after,omitzero"`     // read
 	Before       *uint64  `json:"before,omitzero"`    // read
 	Limit        uint64   `json:"limit,omitzero"`     // read
-	Kind         string   `json:"kind,omitzero"`      // whisper
+	Kind         string   `json:"kind,omitzero"`      // whisper, post; of a post without: message
 	Users        []string `json:"users,omitzero"`     // watch
+	Target       uint64   `json:"target,omitzero"`    // post of an edit, a delete, a reaction, a pin: the entry it is about
+	Mentions     []string `json:"mentions,omitzero"`  // post of a message: ids of members
+	Forwarded    bool     `json:"forwarded,omitzero"` // post of a message
 }
 
 // ServerFrame is any frame a server sends, as a client reads it.
@@ -207,6 +254,7 @@ type ServerFrame struct {
 	Sender    string     `json:"sender,omitzero"`    // whisper: the user who does it
 	Kind      string     `json:"kind,omitzero"`      // whisper: what, "typing"
 	Items     []Presence `json:"items,omitzero"`     // presence
+	Rev       uint64     `json:"rev,omitzero"`       // contacts, welcome: how far the list of contacts has got
 }
 
 // Limits are what the server allows, told in welcome.
@@ -259,10 +307,24 @@ type (
 		Name   string `json:"name"`
 		Admin  bool   `json:"admin"`
 		Device Device `json:"device"`
+
+		Status  string   `json:"status,omitzero"`
+		Avatar  string   `json:"avatar,omitzero"`
+		Bot     bool     `json:"bot,omitzero"`
+		Privacy *Privacy `json:"privacy,omitzero"`
+	}
+	// Privacy is what others may see of the asker; who does not show it does
+	// not see it of others.
+	Privacy struct {
+		Receipts bool `json:"receipts"` // how far the asker has read
+		Presence bool `json:"presence"` // whether the asker is online, and when last; and typing
 	}
 	// MePatch changes the asker's account.
 	MePatch struct {
-		Name *string `json:"name,omitzero"`
+		Name     *string `json:"name,omitzero"`
+		Status   *string `json:"status,omitzero"`
+		Receipts *bool   `json:"receipts,omitzero"`
+		Presence *bool   `json:"presence,omitzero"`
 	}
 	// NewConversation creates one. Members are user ids or handles; the asker
 	// is always a member.
@@ -277,6 +339,9 @@ type (
 		Body    *Body  `json:"body"`
 		Base    uint64 `json:"base,omitzero"`
 		ReplyTo uint64 `json:"reply_to,omitzero"`
+
+		Mentions  []string `json:"mentions,omitzero"` // ids of members
+		Forwarded bool     `json:"forwarded,omitzero"`
 	}
 	// Posted answers NewEntry: committed.
 	Posted struct {

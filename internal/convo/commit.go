@@ -16,16 +16,6 @@ import (
 // conflict means that another owner got further, so few are ever needed.
 const maxTries = 16
 
-// MembersType is the media type of the body of a members entry: JSON of a
-// MembersBody.
-const MembersType = "application/vnd.parley.members+json"
-
-// MembersBody is what a members entry says.
-type MembersBody struct {
-	Title string          `json:"title,omitempty"` // with the first entry of a group
-	Add   []parley.UserID `json:"add,omitempty"`
-}
-
 // plan is what one try would append, and whom to tell what.
 type plan struct {
 	append  store.Append
@@ -293,7 +283,7 @@ func (j *job) told(o *Owner, e *parley.Entry, again bool) func(error) {
 
 // founding is the first entry of a conversation: who belongs.
 func (c *conversation) founding(j *job, at time.Time) parley.Entry {
-	body := MembersBody{Title: j.create.Title}
+	body := parley.MembersBody{Title: j.create.Title}
 	for _, m := range j.create.Members {
 		body.Add = append(body.Add, m.User)
 	}
@@ -304,7 +294,7 @@ func (c *conversation) founding(j *job, at time.Time) parley.Entry {
 	j.create.Created = at
 	return parley.Entry{
 		Conversation: c.id, Seq: 1, Kind: parley.KindMembers, ID: j.post.ID,
-		Sender: j.post.Sender, At: at, Body: parley.Body{Type: MembersType, Data: data},
+		Sender: j.post.Sender, At: at, Body: parley.Body{Type: parley.MembersType, Data: data},
 	}
 }
 

@@ -68,7 +68,8 @@ type Log interface {
 	// so and carry their Count; a.Entries is not empty and no longer than
 	// Room(a.Base). An id that stands in
 	// the conversation already is the caller's fault: callers Find first, at a
-	// head they then append to. Concurrent appends to different conversations
+	// head they then append to. Entries are kept without their Fold.
+	// Concurrent appends to different conversations
 	// share their syncs.
 	Append(ctx context.Context, a Append) error
 
@@ -81,6 +82,21 @@ type Log interface {
 	// is not at or below it; an engine may ignore it. It finds an id for as
 	// long as its entry lives.
 	Find(ctx context.Context, c parley.ConversationID, id parley.MessageID, base parley.Seq) (parley.Seq, error)
+}
+
+// Acts is what later entries say of earlier ones, found from the earlier one.
+type Acts interface {
+	// Acts returns the acts (parley.Kind.IsAct) that point at from..to and were
+	// appended by the time of the call, ascending by Target and then by Seq. An
+	// append makes its acts known in the same commit. Of the reactions of one
+	// sender to one entry only the last is certain to be there.
+	Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error)
+
+	// Erase takes the bodies of those entries out of the store for good: they
+	// read without type and data from then on, and are otherwise as they were.
+	// What has no body, or does not exist, is passed over, so that erasing may
+	// be repeated. Not all or none: after an error, erase again.
+	Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error
 }
 
 // Head is where a conversation stands.

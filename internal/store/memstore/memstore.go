@@ -5,6 +5,7 @@ package memstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -28,7 +29,10 @@ type Store struct {
 	before, after func(op string) error
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Acts  = (*Store)(nil)
+)
 
 type conversation struct {
 	entries []parley.Entry
@@ -178,6 +182,36 @@ func (s *Store) Find(ctx context.Context, c parley.ConversationID, id parley.Mes
 	return seq, err
 }
 
+// Acts implements store.Acts.
+func (s *Store) Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) (out []parley.Act, err error) {
+	err = s.read(ctx, func() {
+		conv := s.conversations[c]
+		if conv == nil {
+			return
+		}
+		for i := range conv.entries {
+			if e := &conv.entries[i]; e.Kind.IsAct() && from <= e.Ref && e.Ref <= to {
+				out = append(out, parley.ActOf(e))
+			}
+		}
+		slices.SortStableFunc(out, func(a, b parley.Act) int { return cmp.Compare(a.Target, b.Target) })
+	})
+	return out, err
+}
+
+// Erase implements store.Acts.
+func (s *Store) Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error {
+	return s.write(ctx, "Erase", func() error {
+		conv := s.conversations[c]
+		for _, seq := range seqs {
+			if conv != nil && seq > 0 && seq <= parley.Seq(len(conv.entries)) {
+				conv.entries[seq-1].Body = parley.Body{}
+			}
+		}
+		return nil
+	})
+}
+
 // DirtyAfter implements store.Dirty.
 func (s *Store) DirtyAfter(ctx context.Context, of func(shard int) bool, c parley.ConversationID, limit int) (out []parley.ConversationID, err error) {
 	err = s.read(ctx, func() {
@@ -322,6 +356,7 @@ func (s *Store) Close() error {
 func cloneEntry(e parley.Entry) parley.Entry {
 	e.At = time.UnixMilli(e.At.UnixMilli()).UTC()
 	e.Body.Data = bytes.Clone(e.Body.Data)
+	e.Mentions, e.Withheld, e.Fold = slices.Clone(e.Mentions), slices.Clone(e.Withheld), nil
 	return e
 }
 
@@ -331,13 +366,14 @@ func cloneState(c *parley.Conversation) *parley.Conversation {
 	}
 	out := *c
 	out.Created = time.UnixMilli(c.Created.UnixMilli()).UTC()
-	out.Members = slices.Clone(c.Members)
+	out.Members, out.Pins = slices.Clone(c.Members), slices.Clone(c.Pins)
 	return &out
 }
 
 func cloneRow(r parley.Row) parley.Row {
 	r.Own = slices.Clone(r.Own)
 	r.Past = slices.Clone(r.Past)
+	r.Mentioned, r.Personal.Hidden = slices.Clone(r.Mentioned), slices.Clone(r.Personal.Hidden)
 	return r
 }
 

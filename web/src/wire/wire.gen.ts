@@ -100,6 +100,18 @@ export interface Entry {
   reply_to?: number;
   edited?: boolean;
   deleted?: boolean;
+  edited_at?: string;
+  reactions?: Reaction[];
+  mentions?: string[];
+  forwarded?: boolean;
+}
+
+/** Reaction is what some members feel about an entry. */
+export interface Reaction {
+  text: string;
+  count: number;
+  /** the first of them, at most 32 */
+  users: string[];
 }
 
 /** User is an account as others see it. */
@@ -107,6 +119,11 @@ export interface User {
   id: string;
   handle: string;
   name: string;
+  /** a line of their own */
+  status?: string;
+  /** names the picture: GET /v1/users/{id}/avatar?v=NAME */
+  avatar?: string;
+  bot?: boolean;
 }
 
 /** Device is one signed-in device. */
@@ -154,6 +171,29 @@ export interface Row {
   last: Last | null;
   pos: number;
   muted: boolean;
+  /** unread messages that mention the reader */
+  mentions?: number;
+  /** when muted */
+  muted_until?: string;
+  archived?: boolean;
+  pinned?: boolean;
+  /** a stranger began it, and the reader has not answered */
+  request?: boolean;
+  /** runs of entries the reader deleted for themselves, both ends included */
+  hidden?: number[][];
+  draft?: Draft;
+  /** the first entry the reader may read, if not 1 */
+  since?: number;
+  /** the last one, for who is a member no more */
+  until?: number;
+}
+
+/** Draft is what the reader began to write on some device. */
+export interface Draft {
+  text: string;
+  reply_to?: number;
+  /** set by the server */
+  at?: string;
 }
 
 /** Conversation is one conversation with its members. */
@@ -169,6 +209,17 @@ export interface Conversation {
   last: Last | null;
   pos: number;
   muted: boolean;
+  mentions?: number;
+  muted_until?: string;
+  archived?: boolean;
+  pinned?: boolean;
+  request?: boolean;
+  hidden?: number[][];
+  draft?: Draft;
+  since?: number;
+  until?: number;
+  /** numbers of pinned messages, in the order they were pinned */
+  pins?: number[];
 }
 
 /** Limits are what the server allows, told in welcome. */
@@ -226,11 +277,26 @@ export interface Me {
   name: string;
   admin: boolean;
   device: Device;
+  status?: string;
+  avatar?: string;
+  bot?: boolean;
+  privacy?: Privacy;
+}
+
+/** Privacy is what others may see of the asker; who does not show it does not see it of others. */
+export interface Privacy {
+  /** how far the asker has read */
+  receipts: boolean;
+  /** whether the asker is online, and when last; and typing */
+  presence: boolean;
 }
 
 /** MePatch changes the asker's account. */
 export interface MePatch {
   name?: string;
+  status?: string;
+  receipts?: boolean;
+  presence?: boolean;
 }
 
 /** NewConversation creates one. Members are user ids or handles; the asker is always a member. */
@@ -246,6 +312,9 @@ export interface NewEntry {
   body: Body | null;
   base?: number;
   reply_to?: number;
+  /** ids of members */
+  mentions?: string[];
+  forwarded?: boolean;
 }
 
 /** Posted answers NewEntry: committed. */
@@ -309,20 +378,79 @@ export interface List<T> {
   next: string | null;
 }
 
-/** ConversationPatch changes a conversation: its title for everybody, or whether it is muted for the asker. */
+/** ConversationPatch changes a conversation: its title for everybody, the rest for the asker alone. ID, of a new title, makes a retry harmless. */
 export interface ConversationPatch {
+  id?: string;
   title?: string;
+  /** true without MutedUntil: until further notice */
   muted?: boolean;
+  /** RFC 3339 */
+  muted_until?: string;
+  archived?: boolean;
+  pinned?: boolean;
+  /** an empty text: none */
+  draft?: Draft;
 }
 
-/** NewMembers adds users, by id or handle, to a group. */
+/** Hide deletes entries for the asker alone (POST …/hidden). */
+export interface Hide {
+  entries: number[];
+}
+
+/** NewMembers adds users, by id or handle, to a group. ID makes a retry harmless. */
 export interface NewMembers {
+  id?: string;
   users: string[];
+  /** they read from the start */
+  all?: boolean;
 }
 
 /** MemberPatch changes what a member may do. */
 export interface MemberPatch {
+  id?: string;
   role: string;
+}
+
+/** NewGroupInvite asks for a link into a group (POST …/invites). */
+export interface NewGroupInvite {
+  /** default 100 */
+  uses?: number;
+  /** default 168 */
+  hours?: number;
+}
+
+/** GroupInvite lets whoever has it join a group. */
+export interface GroupInvite {
+  code: string;
+  conversation: string;
+  title: string;
+  members: number;
+  by: User;
+  uses: number;
+  used: number;
+  expires: string;
+  link?: string;
+}
+
+/** Edition is one wording of a message that was edited, the first one included (GET …/entries/{seq}/edits). */
+export interface Edition {
+  seq: number;
+  at: string;
+  body?: Body;
+}
+
+/** Reactor is one member's reaction (GET …/entries/{seq}/reactions). */
+export interface Reactor {
+  user: string;
+  text: string;
+  at: string;
+}
+
+/** Found is one entry that a search found (GET /v1/search), the newest first. */
+export interface Found {
+  entry: Entry;
+  /** where in the text, in UTF-16 units: from, to */
+  spans: number[][];
 }
 
 /** EntryEdit replaces the body of an entry. ID names the edit itself. */
@@ -336,11 +464,64 @@ export interface EntryDelete {
   id: string;
 }
 
+/** Feeling reacts to an entry (PUT …/entries/{seq}/reaction). An empty text takes the asker's reaction back. ID names the reaction itself. */
+export interface Feeling {
+  id: string;
+  text: string;
+}
+
+/** EntryPin pins an entry for every member, or takes it down. ID names that act itself. */
+export interface EntryPin {
+  id: string;
+}
+
+/** NewBot makes a bot (POST /v1/bots). Webhook is where it hears; empty: it asks by /v1/sync. */
+export interface NewBot {
+  handle: string;
+  name?: string;
+  webhook?: string;
+}
+
+/** Bot is a bot as its owner sees it. Token and Secret are shown once, when they are made. */
+export interface Bot {
+  user: User;
+  webhook: BotWebhook | null;
+  token?: string;
+  /** whsec_…, signs what the webhook is told */
+  secret?: string;
+  created: string;
+}
+
+/** BotWebhook is how deliveries to a bot stand. */
+export interface BotWebhook {
+  url: string;
+  /** in a row */
+  failures: number;
+  next?: string;
+  /** of the last failure */
+  error?: string;
+  /** after too many: replay begins again */
+  paused: boolean;
+}
+
+/** BotPatch changes a bot. A new Webhook makes a new secret; empty: none. */
+export interface BotPatch {
+  name?: string;
+  webhook?: string;
+}
+
+/** Replay has a webhook told again, from a time on. */
+export interface Replay {
+  since: string;
+}
+
 /** Contact is how the asker stands with another user. Rev decides between devices: the greater one stays. */
 export interface Contact {
   user: User;
+  /** requested, pending, accepted, rejected, blocked, none */
   state: string;
   rev: number;
+  at?: string;
 }
 
 /** ContactChange asks for a state (PUT /v1/contacts/{user}). */
