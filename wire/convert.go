@@ -115,6 +115,35 @@ func (e *Entry) fold() (*parley.Fold, error) {
 	return f, nil
 }
 
+// Post returns what a post frame asks for; who sends it is not in a frame. A
+// body is checked against limits, that of a reaction as CheckReaction does.
+func (f *ClientFrame) Post(limits Limits) (parley.Post, error) {
+	p := parley.Post{
+		Conversation: parley.ConversationID(f.Conversation), ID: parley.MessageID(f.ID), Kind: parley.Kind(f.Kind),
+		Base: parley.Seq(f.Base), Ref: parley.Seq(f.Target), ReplyTo: parley.Seq(f.ReplyTo),
+		Mentions: UsersOf(f.Mentions), Forwarded: f.Forwarded,
+	}
+	var err error
+	switch p.Kind {
+	case parley.KindDelete, parley.KindPin, parley.KindUnpin: // they say nothing
+	case parley.KindReaction:
+		if f.Body != nil {
+			err = CheckReaction(f.Body)
+			p.Body = f.Body.bytes()
+		}
+	case parley.KindEdit:
+		if p.Body, err = f.Body.Parley(limits); err == nil && p.Body.Type != parley.TextPlain {
+			err = bad("wire.body", "an edit is a text; send text/plain")
+		}
+	default:
+		p.Body, err = f.Body.Parley(limits)
+	}
+	if err != nil {
+		return parley.Post{}, err
+	}
+	return p, nil
+}
+
 // BodyOf returns b as it crosses the wire, nil if b has neither type nor data.
 // The data of the result is b's own.
 func BodyOf(b parley.Body) *Body {
