@@ -122,8 +122,8 @@ func (p *plan) react(post *parley.Post, m parley.Member) (ruling, error) {
 	switch {
 	case err != nil:
 		return ruling{}, err
-	case post.Body.Type != parley.TextPlain:
-		return ruling{}, bad("body: a reaction is text/plain")
+	case post.Body.Type != parley.TextPlain && (post.Body.Type != "" || len(post.Body.Data) > 0):
+		return ruling{}, bad("body: a reaction is text/plain, or nothing")
 	case len(post.Body.Data) > parley.MaxReaction:
 		return ruling{}, tooLarge("body: a reaction has at most %d bytes", parley.MaxReaction)
 	case t.deleted != 0:
