@@ -41,6 +41,7 @@ var arrows = map[string]arrow{
 	"internal/account":             {[]string{".", "internal/store"}, "identity is records; sockets and frames are edge's"},
 	"internal/convo":               {[]string{".", "internal/store"}, "the writer of conversations does not know that sessions exist"},
 	"internal/inbox":               {[]string{".", "internal/store"}, "the writer of inbox rows tells through a function it is given"},
+	"internal/fold":                {[]string{"."}, "it reads entries and the acts on them through interfaces"},
 	"internal/fanout":              {[]string{"."}, "it takes entries to inboxes and watchers it knows as interfaces only"},
 	"internal/router":              {[]string{"."}, "it compares nodes and nothing else"},
 	"internal/search":              {[]string{"."}, "it reads what a history page holds and lists what an inbox lists, through interfaces"},

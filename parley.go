@@ -7,6 +7,7 @@
 package parley
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -163,12 +164,11 @@ type Conversation struct {
 
 // Member returns u's membership, past or present, and whether there is one.
 func (c *Conversation) Member(u UserID) (Member, bool) {
-	for _, m := range c.Members {
-		if m.User == u {
-			return m, true
-		}
+	i, ok := slices.BinarySearchFunc(c.Members, u, func(m Member, u UserID) int { return cmp.Compare(m.User, u) })
+	if !ok {
+		return Member{}, false
 	}
-	return Member{}, false
+	return c.Members[i], true
 }
 
 // Run is a stretch of numbers, both ends included.

@@ -102,7 +102,7 @@ func (w *world) join(id cluster.NodeID) *node {
 	})
 	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}, Log: w.store, Logger: log})
 	n.owner = convo.New(convo.Config{
-		Log: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
+		Log: w.store, Acts: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
 		Term: func(c parley.ConversationID) uint64 { return n.Term(parley.ShardOf(c)) },
 	})
 	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{

@@ -16,6 +16,7 @@ import (
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
+	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -90,7 +91,7 @@ func (s *Server) compose() (err error) {
 	})
 	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
 	s.owner = convo.New(convo.Config{
-		Log: cfg.Store, Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
+		Log: cfg.Store, Acts: cfg.Store.(store.Acts), Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
 	})
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
 		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,

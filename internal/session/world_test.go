@@ -61,7 +61,7 @@ func newNode(t *testing.T, change ...func(*session.Config)) *node {
 		Changed: func(u parley.UserID) { n.fanout.Changed(u) }, Marked: func(r parley.Receipt) { n.receipts.Note(r) },
 	})
 	n.fanout = fanout.New(fanout.Config{Inboxes: n.inbox, Log: n.store, Logger: quiet})
-	n.owner = convo.New(convo.Config{Log: n.store, Publisher: n.fanout, Now: time.Now, Rand: rand.Reader, Logger: quiet})
+	n.owner = convo.New(convo.Config{Log: n.store, Acts: n.store, Publisher: n.fanout, Now: time.Now, Rand: rand.Reader, Logger: quiet})
 	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{Fanout: n.fanout, Conversations: n.owner, MaxMembers: wire.MaxReceipts, Logger: quiet})
 	cfg := session.Config{
 		Conversations: n.owner, Inboxes: n.inbox, Fanout: n.fanout, Describer: plain{}, Limiter: unlimited{},
