@@ -159,6 +159,9 @@ func TestActsInOneBatch(t *testing.T) {
 		if e := p.entry(seq); e.Body.Type != "" || len(e.Body.Data) > 0 {
 			t.Errorf("%d still says %q", seq, e.Body.Data)
 		}
+		if e := p.told.entries[p.c][seq-1]; len(e.Body.Data) > 0 {
+			t.Errorf("%d was told to say %q", seq, e.Body.Data)
+		}
 	}
 	if s := p.state(); len(s.Pins) > 0 {
 		t.Errorf("what is deleted is pinned: %v", s.Pins)
