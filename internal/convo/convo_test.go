@@ -21,6 +21,7 @@ import (
 type published struct {
 	mu      sync.Mutex
 	entries map[parley.ConversationID][]parley.Entry
+	to      map[parley.UserID][]parley.Seq // what reached each member, in all conversations
 }
 
 func (p *published) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(error)) { told(nil) }
@@ -31,8 +32,16 @@ func (p *published) Publish(c *parley.Conversation, entries []parley.Entry, told
 	defer p.mu.Unlock()
 	if p.entries == nil {
 		p.entries = make(map[parley.ConversationID][]parley.Entry)
+		p.to = make(map[parley.UserID][]parley.Seq)
 	}
 	p.entries[c.ID] = append(p.entries[c.ID], entries...)
+	for _, m := range c.Members {
+		for _, e := range entries {
+			if e.Seq >= m.Since && (m.Until == 0 || e.Seq <= m.Until) {
+				p.to[m.User] = append(p.to[m.User], e.Seq)
+			}
+		}
+	}
 }
 
 // log is what an owner needs of a store.

@@ -49,6 +49,9 @@ func tooLarge(format string, args ...any) error {
 
 // coded turns the store's errors into what a person may see.
 func coded(op string, err error) error {
+	if known := new(parley.Error); errors.As(err, &known) {
+		return err
+	}
 	e := &parley.Error{Code: parley.Internal, Op: op, Err: err, After: time.Second}
 	switch {
 	case errors.Is(err, store.ErrFull):
