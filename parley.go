@@ -283,7 +283,7 @@ type Receipt struct {
 type Advance struct {
 	Conversation ConversationID
 	Kind         ConversationKind
-	Since, Until Seq // the membership, as in Member
+	Since, Until Seq    // the membership, as in Member
 	From, Head   Seq    // From is not before Since-1, Head not after Until
 	Count        uint64 // messages in 1..Head
 	Own          []Own  // messages among them that are no news to the user, ascending

@@ -3,6 +3,7 @@ package parley
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Apply makes the changes of c that are new, and reports whether there were
@@ -23,8 +24,8 @@ func (p *Personal) Apply(c PersonalChange, head Seq) (changed bool, err error) {
 	if !slices.Equal(hidden, p.Hidden) {
 		p.Hidden, changed = hidden, true
 	}
-	if c.Muted != nil && !c.Muted.Equal(p.Muted) {
-		p.Muted, changed = *c.Muted, true
+	if c.Muted != nil && !kept(*c.Muted).Equal(p.Muted) {
+		p.Muted, changed = kept(*c.Muted), true
 	}
 	if c.Archived != nil && *c.Archived != p.Archived {
 		p.Archived, changed = *c.Archived, true
@@ -32,15 +33,17 @@ func (p *Personal) Apply(c PersonalChange, head Seq) (changed bool, err error) {
 	if c.Pinned != nil && *c.Pinned != p.Pinned {
 		p.Pinned, changed = *c.Pinned, true
 	}
-	if d := c.Draft; d != nil && !d.At.Before(p.Draft.At) && !d.same(&p.Draft) {
-		p.Draft, changed = *d, true
+	if c.Draft != nil {
+		d := *c.Draft
+		if d.At = kept(d.At); d != p.Draft && !d.At.Before(p.Draft.At) {
+			p.Draft, changed = d, true
+		}
 	}
 	return changed, nil
 }
 
-func (d *Draft) same(o *Draft) bool {
-	return d.Text == o.Text && d.ReplyTo == o.ReplyTo && d.At.Equal(o.At)
-}
+// kept is a time as stores keep it.
+func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // UniteRuns returns the numbers of a and of b as runs: ascending, not
 // touching. It shares nothing with either unless there is nothing to unite:
