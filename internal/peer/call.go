@@ -28,6 +28,7 @@ const (
 	opHeadFor  = "head_for"  // inbox owner: what a cursor had of a conversation
 	opList     = "list"      // inbox owner: the conversations list
 	opMark     = "mark"      // inbox owner: move markers
+	opPersonal = "personal"  // inbox owner: change what the user wishes for a conversation
 	opWatch    = "watch"     // inbox owner: the node holds sessions of these users
 	opUnwatch  = "unwatch"   // inbox owner: not any more
 	opCheck    = "check"     // inbox owner: where do these inboxes stand?
@@ -46,10 +47,10 @@ type request struct {
 	V  int    `json:"v"`
 	Op string `json:"op"`
 
-	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, revoke
+	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, personal, revoke
 	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing; members of create
 
-	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, standing
+	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, personal, standing
 	Kind         parley.ConversationKind `json:"kind,omitzero"`         // create
 	Title        string                  `json:"title,omitzero"`        // create
 	Message      parley.MessageID        `json:"message,omitzero"`      // find
@@ -66,6 +67,8 @@ type request struct {
 	At     parley.Cursor `json:"at,omitzero"`     // head_for
 	Marker [2]parley.Seq `json:"marker,omitzero"` // mark: delivered, read
 
+	Personal *parley.PersonalChange `json:"personal,omitzero"` // personal
+
 	View     uint64 `json:"view,omitzero"`     // caught_up
 	Patience int64  `json:"patience,omitzero"` // milliseconds the asker waits
 }
@@ -77,10 +80,10 @@ type response struct {
 
 	Ack          *parley.Ack          `json:"ack,omitzero"`
 	Conversation *parley.Conversation `json:"conversation,omitzero"`
-	Member       *parley.Member       `json:"member,omitzero"`
-	Seq          parley.Seq           `json:"seq,omitzero"`   // head, number
-	Until        parley.Seq           `json:"until,omitzero"` // head_for
-	Yes          bool                 `json:"yes,omitzero"`   // created, known, caught up
+	Member       *parley.Member       `json:"member,omitzero"` // get, head_for
+	Seq          parley.Seq           `json:"seq,omitzero"`    // head, number
+	Until        parley.Seq           `json:"until,omitzero"`  // head_for: for nodes that do not read Member there
+	Yes          bool                 `json:"yes,omitzero"`    // created, known, caught up
 	Rows         []parley.Row         `json:"rows,omitzero"`
 	Pos          parley.Pos           `json:"pos,omitzero"`
 	Positions    []parley.Pos         `json:"positions,omitzero"` // check, in the order of Users

@@ -72,17 +72,18 @@ type Keeper interface {
 	Markers
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
-	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
+	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool)
 	List(ctx context.Context, user parley.UserID, before parley.Pos, limit int) ([]parley.Row, error)
 	Refresh(ctx context.Context, user parley.UserID) error
 }
 
-// Markers is how far users have got.
+// Markers is how far users have got, and what they wish.
 type Markers interface {
 	Row(ctx context.Context, user parley.UserID, c parley.ConversationID) (parley.Row, error)
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
+	Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (parley.Row, error)
 }
 
 // Notes is what is noted of inboxes and not yet durable.
@@ -96,7 +97,7 @@ type Notes interface {
 type Fanout interface {
 	Watch(user parley.UserID, w fanout.Watcher) (stop func())
 	WatchAway(user parley.UserID, w fanout.Watcher) (stop func())
-	Deliver(c *parley.Conversation, entries []parley.Entry)
+	Deliver(c *parley.Conversation, entries []parley.Entry, lazy bool)
 	Moved(c parley.ConversationID)
 	Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq)
 	Stir(user parley.UserID)

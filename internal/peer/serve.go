@@ -131,9 +131,11 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 // replyOfInbox answers a question about an inbox that must live here.
 func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err error) {
 	shard := parley.ShardOfUser(q.User)
-	if live := q.Op == opHeadFor || q.Op == opAfter && q.Live; live && !p.Here(shard) {
+	live := q.Op == opHeadFor || q.Op == opAfter && q.Live
+	if live && !p.Here(shard) {
 		return r, errNotMine
-	} else if !live {
+	}
+	if !live {
 		if err := p.gate.enter(ctx, shard); err != nil {
 			return r, err
 		}
@@ -147,12 +149,21 @@ func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err e
 		}
 		r.Rows, r.Pos, err = read(ctx, q.User, q.Pos, q.Limit)
 	case opHeadFor:
-		r.Seq, r.Until, r.Yes = k.HeadFor(ctx, q.User, q.Conversation, q.At)
+		var m parley.Member
+		r.Seq, m, r.Yes = p.Inboxes().headFor(ctx, q.User, q.Conversation, q.At)
+		r.Member, r.Until = &m, m.Until
 	case opList:
 		r.Rows, err = k.List(ctx, q.User, q.Pos, q.Limit)
 	case opMark:
 		var row parley.Row
 		row, err = p.Inboxes().mark(ctx, q.User, q.Conversation, q.Marker[0], q.Marker[1])
+		r.Rows = []parley.Row{row}
+	case opPersonal:
+		if q.Personal == nil {
+			return r, parley.E(parley.BadRequest, "peer.asked", "personal: what is to change is missing")
+		}
+		var row parley.Row
+		row, err = k.Personal(ctx, q.User, q.Conversation, *q.Personal)
 		r.Rows = []parley.Row{row}
 	default:
 		err = parley.E(parley.BadRequest, "peer.asked", "%s: this node runs an older release; upgrade it", q.Op)

@@ -36,7 +36,7 @@ func (d describer) Describe(ctx context.Context, reader parley.UserID, rows []pa
 	out := make([]wire.Row, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		c, _, _, err := d.conversations.Get(ctx, reader, r.Conversation)
+		c, m, head, err := d.conversations.Get(ctx, reader, r.Conversation)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func (d describer) Describe(ctx context.Context, reader parley.UserID, rows []pa
 		if err := d.name(ctx, reader, &c, &w); err != nil {
 			return nil, err
 		}
-		if w.Last, err = d.last(ctx, r); err != nil {
+		if w.Last, err = d.last(ctx, r, &m, head); err != nil {
 			return nil, err
 		}
 		out[i] = w
@@ -88,20 +88,26 @@ func (d describer) name(ctx context.Context, reader parley.UserID, c *parley.Con
 	return nil
 }
 
-// last returns the newest message of a row's conversation, nil if there is
-// none near the head.
-func (d describer) last(ctx context.Context, r *parley.Row) (*wire.Last, error) {
+// last returns the newest message of a row's conversation that its member m may
+// have, nil if there is none near the head.
+func (d describer) last(ctx context.Context, r *parley.Row, m *parley.Member, head parley.Seq) (*wire.Last, error) {
 	if r.Head < r.Since || r.Count == 0 {
 		return nil, nil
 	}
 	for _, n := range []parley.Seq{1, lookBack} {
 		after := max(r.Since-1, r.Head-min(n, r.Head))
-		told, err := d.fanout.Read(ctx, r.Conversation, after, int(r.Head-after))
+		var told []*fanout.Told
+		var err error
+		if m.Until == 0 {
+			told, err = d.fanout.ReadAt(ctx, r.Conversation, after, int(r.Head-after), head)
+		} else {
+			told, err = d.fanout.Read(ctx, r.Conversation, after, int(r.Head-after))
+		}
 		if err != nil {
 			return nil, err
 		}
 		for i := len(told) - 1; i >= 0; i-- {
-			if e := &told[i].Entry; e.Kind == parley.KindMessage {
+			if e := &told[i].Entry; e.Kind == parley.KindMessage && !e.WithheldFrom(m.User) {
 				return &wire.Last{Seq: uint64(e.Seq), Sender: string(e.Sender), At: wire.Time(e.At), Text: snippet(e.Body)}, nil
 			}
 		}

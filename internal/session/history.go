@@ -21,7 +21,7 @@ type History struct {
 // at most limit, and the last number the reader may read.
 func (h History) Read(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
 	told, head, err := h.after(ctx, reader, c, after, limit)
-	return entriesOf(told), head, err
+	return entriesOf(reader, told), head, err
 }
 
 // ReadBefore returns the entries of c before that number (0: from the head),
@@ -29,7 +29,7 @@ func (h History) Read(ctx context.Context, reader parley.UserID, c parley.Conver
 // may read.
 func (h History) ReadBefore(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
 	told, head, err := h.before(ctx, reader, c, before, limit)
-	entries := entriesOf(told)
+	entries := entriesOf(reader, told)
 	slices.Reverse(entries)
 	return entries, head, err
 }
@@ -47,7 +47,7 @@ func (h History) ByID(ctx context.Context, reader parley.UserID, c parley.Conver
 	if len(told) == 0 {
 		return parley.Entry{}, parley.E(parley.Internal, "session.by_id", "the server could not read its storage; its operator should run parley doctor")
 	}
-	return told[0].Entry, nil
+	return told[0].For(reader), nil
 }
 
 func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
@@ -55,7 +55,7 @@ func (h History) after(ctx context.Context, reader parley.UserID, c parley.Conve
 	if err != nil {
 		return nil, 0, err
 	}
-	return h.between(ctx, c, max(after, m.Since-1), head, limit)
+	return h.between(ctx, c, &m, max(after, m.Since-1), head, head, limit)
 }
 
 func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
@@ -70,26 +70,32 @@ func (h History) before(ctx context.Context, reader parley.UserID, c parley.Conv
 	if n := parley.Seq(limit); before > after+1+n {
 		after = before - 1 - n
 	}
-	told, _, err := h.between(ctx, c, after, before-1, limit)
-	return told, head, err
+	return h.between(ctx, c, &m, after, before-1, head, limit)
 }
 
-// between reads after+1..to of c, at most limit.
-func (h History) between(ctx context.Context, c parley.ConversationID, after, to parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
+// between reads after+1..to of c, which stands at head for its member m, at
+// most limit.
+func (h History) between(ctx context.Context, c parley.ConversationID, m *parley.Member, after, to, head parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
 	if after >= to {
-		return nil, to, nil
+		return nil, head, nil
+	}
+	read := h.Fanout.Read
+	if m.Until == 0 { // else it stands further than the reader is told
+		read = func(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
+			return h.Fanout.ReadAt(ctx, c, after, limit, head)
+		}
 	}
 	want := min(limit, int(to-after))
-	told, err := h.Fanout.Read(ctx, c, after, want)
+	told, err := read(ctx, c, after, want)
 	for err == nil && len(told) > 0 && len(told) < want {
 		// The tail ended before the log did: what follows is in the log.
 		var more []*fanout.Told
-		if more, err = h.Fanout.Read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
+		if more, err = read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
 			break
 		}
 		told = append(told, more...)
 	}
-	return told, to, err
+	return told, head, err
 }
 
 // page answers a device that asks for a stretch of history: as much of it as
@@ -119,7 +125,7 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 	}
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		encoded[i] = t.Wire(encode)
+		encoded[i] = t.WireFor(s.user, encode)
 	}
 	if f.After != nil {
 		encoded = encoded[:wire.FitEntries(encoded)]
@@ -131,10 +137,11 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 	return wire.AppendEntries(nil, f.Ref, c, encoded, head, "")
 }
 
-func entriesOf(told []*fanout.Told) []parley.Entry {
+// entriesOf is what was read as reader may have it.
+func entriesOf(reader parley.UserID, told []*fanout.Told) []parley.Entry {
 	entries := make([]parley.Entry, len(told))
 	for i, t := range told {
-		entries[i] = t.Entry
+		entries[i] = t.For(reader)
 	}
 	return entries
 }

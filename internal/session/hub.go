@@ -37,7 +37,10 @@ type Conversations interface {
 type Inboxes interface {
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
-	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
+	// HeadFor returns what a device with that cursor had of c (ok: that is
+	// certain), and the user's membership by the newest that is known; without
+	// Since it is not.
+	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 }
 
@@ -45,6 +48,9 @@ type Inboxes interface {
 type Fanout interface {
 	Watch(user parley.UserID, w fanout.Watcher) (stop func())
 	Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error)
+	// ReadAt is Read for whoever knows that the conversation stands at head,
+	// or, with 0, for what is pushed live.
+	ReadAt(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*fanout.Told, error)
 }
 
 // Describer gives rows what a screen needs beside numbers.

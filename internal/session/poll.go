@@ -48,6 +48,7 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 	for i := range rows {
 		r := &rows[i]
 		had, known := r.HeadFor(page.Cursor)
+		had = max(had, max(r.Since, 1)-1)
 		if !known || had >= r.Head || r.Head-had > maxBehind || int(r.Head-had) > left {
 			continue
 		}
@@ -56,7 +57,7 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 			return Page{}, err
 		}
 		left -= len(told)
-		page.Entries = append(page.Entries, entriesOf(told)...)
+		page.Entries = append(page.Entries, entriesOf(user, told)...)
 	}
 	page.Rows = rows
 	if n := len(rows); n > 0 {

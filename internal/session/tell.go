@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"log/slog"
 
 	parley "github.com/parley-im/parley"
@@ -109,12 +110,16 @@ func (s *Session) again(c parley.ConversationID, head parley.Seq) {
 // tellNudged tells what is new in c, up to head, past what the device was
 // told.
 func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parley.Seq) ([][]byte, error) {
-	had, until, ok := s.hub.cfg.Inboxes.HeadFor(s.hub.ctx, s.user, c, s.at)
+	had, m, ok := s.hub.cfg.Inboxes.HeadFor(s.hub.ctx, s.user, c, s.at)
+	if m.Since == 0 {
+		return frames, nil // what the user may read is not known: the row tells of it
+	}
 	if told, known := s.told(c); known {
 		had, ok = max(had, told), true
 	}
-	if until != 0 {
-		head = min(head, until)
+	had = max(had, m.Since-1) // what was told may be of an earlier membership
+	if m.Until != 0 {
+		head = min(head, m.Until)
 	}
 	if !ok || had >= head || head-had > maxBehind {
 		return frames, nil // nothing new, or the row tells of it
@@ -136,13 +141,17 @@ func (s *Session) told(c parley.ConversationID) (parley.Seq, bool) {
 // into one round; the rest is told in the next. It returns how many it told.
 // The position may move over had only because everything up to had was told.
 func (s *Session) tellEntries(frames [][]byte, c parley.ConversationID, had, head parley.Seq) ([][]byte, int, error) {
-	told, err := s.hub.cfg.Fanout.Read(s.hub.ctx, c, had, int(head-had))
+	read := s.hub.cfg.Fanout.Read
+	if !s.resuming {
+		read = s.live
+	}
+	told, err := read(s.hub.ctx, c, had, int(head-had))
 	if err != nil || len(told) == 0 {
 		return frames, 0, err
 	}
 	size, n := 0, 0
 	for n < len(told) && size < tellAtOnce {
-		size += len(told[n].Wire(encode))
+		size += len(told[n].WireFor(s.user, encode))
 		n++
 	}
 	told = told[:n]
@@ -154,14 +163,19 @@ func (s *Session) tellEntries(frames [][]byte, c parley.ConversationID, had, hea
 		s.ahead = make(map[parley.ConversationID]parley.Seq)
 	}
 	s.ahead[c] = last
-	return appendEntries(frames, "", c, told, last), n, nil
+	return s.appendEntries(frames, "", c, told, last), n, nil
+}
+
+// live reads what is pushed to a device that has caught up.
+func (s *Session) live(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
+	return s.hub.cfg.Fanout.ReadAt(ctx, c, after, limit, 0)
 }
 
 // appendEntries makes as few entries frames as the frame limit allows.
-func appendEntries(frames [][]byte, ref wire.Ref, c parley.ConversationID, told []*fanout.Told, head parley.Seq) [][]byte {
+func (s *Session) appendEntries(frames [][]byte, ref wire.Ref, c parley.ConversationID, told []*fanout.Told, head parley.Seq) [][]byte {
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		encoded[i] = t.Wire(encode)
+		encoded[i] = t.WireFor(s.user, encode)
 	}
 	for len(encoded) > 0 {
 		n := max(1, wire.FitEntries(encoded))
@@ -210,6 +224,7 @@ func (s *Session) tellBefore(frames [][]byte, r *parley.Row) ([][]byte, error) {
 	if !known {
 		had, known = r.HeadFor(s.at)
 	}
+	had = max(had, max(r.Since, 1)-1) // what was told may be of an earlier membership
 	if !known || had >= r.Head || r.Head-had > maxBehind || s.resuming && int(r.Head-had) > s.unasked {
 		return frames, nil
 	}
