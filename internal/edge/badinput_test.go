@@ -39,6 +39,9 @@ var takers = []struct{ method, path, good string }{
 	{"DELETE", "/v1/conversations/{group}/entries/2", `{"id":"a5"}`},
 	{"POST", "/v1/conversations/{group}/members", `{"users":["bob"]}`},
 	{"PATCH", "/v1/conversations/{group}/members/bob", `{"role":"admin"}`},
+	{"PATCH", "/v1/conversations/{group}", `{"muted":true}`},
+	{"POST", "/v1/conversations/{group}/hidden", `{"entries":[1]}`},
+	{"PUT", "/v1/contacts/bob", `{"state":"requested","rev":1}`},
 	{"POST", "/v1/invites", `{"uses":1}`}, // the last: its body may be absent
 }
 
@@ -47,7 +50,8 @@ var private = []struct{ method, path string }{
 	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
 	{"GET", "/v1/users/bob"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
-	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"},
+	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"}, {"PATCH", "/v1/conversations/{group}"}, {"POST", "/v1/conversations/{group}/hidden"},
+	{"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
 	{"PATCH", "/v1/conversations/{group}/entries/2"}, {"DELETE", "/v1/conversations/{group}/entries/2"}, {"PUT", "/v1/conversations/{group}/entries/2/reaction"},
 	{"PUT", "/v1/conversations/{group}/entries/2/pin"}, {"DELETE", "/v1/conversations/{group}/entries/2/pin"},
 	{"POST", "/v1/conversations/{group}/members"}, {"PATCH", "/v1/conversations/{group}/members/bob"}, {"DELETE", "/v1/conversations/{group}/members/bob"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},

@@ -32,6 +32,7 @@ type Config struct {
 	SignIn        SignIn
 	People        People
 	Invites       Invites
+	Contacts      Contacts
 	Conversations Conversations
 	History       History
 	Inboxes       Inboxes
@@ -59,7 +60,8 @@ type Config struct {
 	Logger   *slog.Logger         // discards
 	Registry *prometheus.Registry // a fresh one with the Go and process collectors
 
-	Rand io.Reader // crypto/rand; safe for concurrent use
+	Now  func() time.Time // time.Now
+	Rand io.Reader        // crypto/rand; safe for concurrent use
 
 	// Jitter returns a random time below its argument; rand.N. It spreads what
 	// many clients would do together.
@@ -102,7 +104,7 @@ const (
 // New returns an edge that serves nothing yet. Close ends it.
 func New(cfg Config) (*Edge, error) {
 	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
-		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Describer == nil, cfg.Sessions == nil} {
 		if missing {
 			return nil, errors.New("edge: an interface is missing in the configuration")
 		}
@@ -118,6 +120,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = crand.Reader

@@ -22,8 +22,9 @@ const goodToken = "t-alice"
 // panics when it is called.
 type (
 	// Embedded under their own names, these would hide a method called alike.
-	anySignIn  = edge.SignIn
-	anyInvites = edge.Invites
+	anySignIn   = edge.SignIn
+	anyInvites  = edge.Invites
+	anyContacts = edge.Contacts
 
 	fakeSignIn struct {
 		anySignIn
@@ -127,7 +128,7 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		Search: struct{ edge.Search }{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

@@ -139,6 +139,8 @@ func (d *document) schema(t reflect.Type) object {
 			return object{"type": "string", "contentEncoding": "base64"}
 		}
 		return object{"type": "array", "items": d.schema(t.Elem())}
+	case reflect.Array:
+		return object{"type": "array", "items": d.schema(t.Elem()), "minItems": t.Len(), "maxItems": t.Len()}
 	case reflect.Struct:
 	default:
 		return number()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/wire"
 )
@@ -57,6 +58,20 @@ type Invites interface {
 	RevokeInvite(ctx context.Context, by parley.UserID, code string) error
 }
 
+// Contacts is how users stand with each other.
+type Contacts interface {
+	// SetContact asks for a state with other on behalf of a device that gave
+	// the change a rev, and returns what stands then. See account.Accounts.
+	SetContact(ctx context.Context, user, other parley.UserID, ask account.ContactState, rev uint64) (account.Contact, error)
+	// DeleteContact forgets other; not_found if there is nothing to forget.
+	DeleteContact(ctx context.Context, user, other parley.UserID) error
+	// Contact returns how user stands with other: none when they do not.
+	Contact(ctx context.Context, user, other parley.UserID) (account.Contact, error)
+	// Contacts lists whom user stands with, after cursor; next is empty at the
+	// end.
+	Contacts(ctx context.Context, user parley.UserID, cursor string, limit int) (page []account.Contact, next string, err error)
+}
+
 // Conversations is the one writer of conversations.
 type Conversations interface {
 	// Create makes a conversation of by and members, who have been checked to
@@ -81,6 +96,12 @@ type History interface {
 	// ReadBefore returns the entries before that number (0: from the head),
 	// descending, without a gap.
 	ReadBefore(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) (entries []parley.Entry, head parley.Seq, err error)
+	// Editions returns what a message said first and with each edit, none if
+	// it was deleted. It is not_found for a number that is no message.
+	Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error)
+	// Reactors returns every reaction to a message with every member behind
+	// it. It is not_found as Editions is.
+	Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]parley.Reaction, error)
 	// ByID returns the entry that the message id became, or not_found.
 	ByID(ctx context.Context, reader parley.UserID, c parley.ConversationID, id parley.MessageID) (parley.Entry, error)
 }
@@ -95,6 +116,10 @@ type Inboxes interface {
 	// Mark moves markers forward; a smaller number changes nothing, one past
 	// the head counts as the head. It returns the row as it is afterwards.
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
+	// Personal changes what user wishes of a conversation and returns the row
+	// as it is afterwards. It is not_found for a conversation that is not the
+	// user's, too_large for more hidden entries than a row holds.
+	Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (parley.Row, error)
 	// Receipts returns how far those of users have got in c for whom that is
 	// known before ctx ends, in any order. Who may ask has been checked.
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt

@@ -61,9 +61,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Store == nil || c.Listener == nil {
 		return c, errors.New("server: a store and a listener are needed")
 	}
-	if _, ok := c.Store.(store.Acts); !ok {
-		return c, errors.New("server: the store does not find acts")
-	}
 	if c.Version == "" {
 		c.Version = "0.0.0"
 	}

@@ -221,11 +221,12 @@ func (b board) Watch(user parley.UserID, w fanout.Watcher) (stop func()) {
 }
 
 // revoked is told of devices that were signed out here.
-func (s *Server) revoked() func(parley.UserID, parley.DeviceID) {
+func (s *Server) revoked(user parley.UserID, device parley.DeviceID) {
 	if s.node == nil {
-		return s.fanout.Revoke
+		s.fanout.Revoke(user, device)
+		return
 	}
-	return s.node.peers.Revoke
+	s.node.peers.Revoke(user, device)
 }
 
 // nearest says which node holds a user's inbox.

@@ -12,11 +12,11 @@ import (
 	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
-	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -90,20 +90,21 @@ func (s *Server) compose() (err error) {
 		Marked: func(r parley.Receipt) { s.receipts.Note(r) },
 	})
 	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
+	s.accounts, err = account.New(account.Config{
+		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.revoked, Alone: cfg.Cluster == nil,
+	})
+	if err != nil {
+		return err
+	}
 	s.owner = convo.New(convo.Config{
-		Log: cfg.Store, Acts: cfg.Store.(store.Acts), Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
+		Log: cfg.Store, Acts: cfg.Store, Publisher: s.publisher(), Blocks: s.accounts, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Term: s.node.term(), KnewBetter: func(parley.UserID) { s.edge.CountKnewBetter() },
 	})
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
 		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	s.node.compose(s)
-	s.accounts, err = account.New(account.Config{
-		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
-		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.revoked(),
-	})
-	if err != nil {
-		return err
-	}
 	return s.composeEdge()
 }
 
@@ -116,17 +117,18 @@ func (s *Server) composeEdge() (err error) {
 	}
 	conversations := router.New(s.owner, s.table())
 	inboxes, board := s.allInboxes(), s.switchboard()
-	describer := describer{conversations: conversations, people: s.accounts, fanout: s.fanout}
+	history := session.History{Conversations: conversations, Fanout: board, Folder: fold.Folder{Acts: cfg.Store, Log: cfg.Store}}
+	describer := describer{conversations: conversations, people: s.accounts, history: history, now: cfg.Now}
 	s.sessions = session.New(session.Config{
-		Conversations: conversations, Inboxes: inboxes, Fanout: board, Describer: describer,
+		Conversations: conversations, Inboxes: inboxes, Fanout: board, History: history, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
 	})
 	s.edge, err = edge.New(edge.Config{
-		SignIn: s.accounts, People: s.accounts, Invites: s.accounts,
+		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts,
 		Conversations: conversations,
-		History:       session.History{Conversations: conversations, Fanout: board},
+		History:       history,
 		Inboxes:       inboxes,
-		Search:        search.New(session.History{Conversations: conversations, Fanout: board}, inboxes, cfg.Now),
+		Search:        search.New(history, inboxes, cfg.Now),
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
 		Node:          s.node.nearest(),

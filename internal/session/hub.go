@@ -74,6 +74,7 @@ type Config struct {
 	Conversations Conversations
 	Inboxes       Inboxes
 	Fanout        Fanout
+	History       History
 	Describer     Describer
 	Limiter       Limiter
 	Logger        *slog.Logger

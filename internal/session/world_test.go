@@ -13,6 +13,7 @@ import (
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/internal/store/memstore"
@@ -64,7 +65,7 @@ func newNode(t *testing.T, change ...func(*session.Config)) *node {
 	n.owner = convo.New(convo.Config{Log: n.store, Acts: n.store, Publisher: n.fanout, Now: time.Now, Rand: rand.Reader, Logger: quiet})
 	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{Fanout: n.fanout, Conversations: n.owner, MaxMembers: wire.MaxReceipts, Logger: quiet})
 	cfg := session.Config{
-		Conversations: n.owner, Inboxes: n.inbox, Fanout: n.fanout, Describer: plain{}, Limiter: unlimited{},
+		Conversations: n.owner, Inboxes: n.inbox, Fanout: n.fanout, History: session.History{Conversations: n.owner, Fanout: n.fanout, Folder: fold.Folder{Acts: n.store, Log: n.store}}, Describer: plain{}, Limiter: unlimited{},
 		Logger: quiet, Epoch: n.store.Epoch(), Server: "test/0", Limits: wire.DefaultLimits(),
 	}
 	for _, c := range change {

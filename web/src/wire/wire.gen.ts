@@ -154,6 +154,8 @@ export interface Last {
   sender: string;
   at: string;
   text: string;
+  /** it says nothing any more */
+  deleted?: boolean;
 }
 
 /** Row is one conversation in the reader's list. */
