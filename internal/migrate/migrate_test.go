@@ -312,7 +312,30 @@ type liar struct {
 	state  func(*parley.Conversation)
 	row    func(*parley.Row)
 	record func(*store.Change)
+	act    func(*parley.Act)
 	find   bool
+	acts   bool // forgets them
+	erase  bool // does not
+}
+
+func (l liar) Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error) {
+	if l.acts {
+		return nil, ctx.Err()
+	}
+	out, err := l.Store.Acts(ctx, c, from, to)
+	for i := range out {
+		if l.act != nil {
+			l.act(&out[i])
+		}
+	}
+	return out, err
+}
+
+func (l liar) Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error {
+	if l.erase {
+		return ctx.Err()
+	}
+	return l.Store.Erase(ctx, c, seqs)
 }
 
 func (l liar) Append(ctx context.Context, a store.Append) error {
@@ -370,6 +393,13 @@ func TestComparison(t *testing.T) {
 		"value":     {record: func(c *store.Change) { c.Value = nil }},
 		"key":       {record: func(c *store.Change) { c.Key += "x" }},
 		"forgotten": {find: true},
+		"mentions":  {entry: func(e *parley.Entry) { e.Mentions = append(slices.Clone(e.Mentions), "x") }}, "forwarded": {entry: func(e *parley.Entry) { e.Forwarded = !e.Forwarded }},
+		"withheld": {entry: func(e *parley.Entry) { e.Withheld = append(slices.Clone(e.Withheld), "x") }},
+		"pins":     {state: func(c *parley.Conversation) { c.Pins = nil }}, "mentioned": {row: func(r *parley.Row) { r.Mentioned = nil }},
+		"spoke": {row: func(r *parley.Row) { r.Spoke = !r.Spoke }}, "muted": {row: func(r *parley.Row) { r.Personal.Muted = time.Time{} }},
+		"hidden": {row: func(r *parley.Row) { r.Personal.Hidden = nil }}, "draft": {row: func(r *parley.Row) { r.Personal.Draft.ReplyTo++ }},
+		"acts": {acts: true}, "act's text": {act: func(a *parley.Act) { a.Text += "x" }}, "act's kind": {act: func(a *parley.Act) { a.Kind = parley.KindEdit }},
+		"act's sender": {act: func(a *parley.Act) { a.Sender += "x" }}, "act's withheld": {act: func(a *parley.Act) { a.Withheld = nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := memstore.New()
@@ -378,6 +408,103 @@ func TestComparison(t *testing.T) {
 			wantRefused(t, begin(t, l, from).Pass(t.Context(), from, migrate.Counts{}), parley.Internal)
 		})
 	}
+}
+
+// TestErasedSince: what is deleted in the source while it is copied is erased in
+// the target, at the latest by the pass after the source has erased it, be the
+// copy one or an interrupted one; the fingerprint is then that of a copy made
+// afterwards. It kills a move that brings a deleted message back.
+func TestErasedSince(t *testing.T) {
+	for _, interrupted := range []bool{false, true} {
+		from, to := memstore.New(), memstore.New()
+		w := newSource(t, from, 10)
+		w.fill()
+		c := begin(t, to, from)
+		pass := func() {
+			t.Helper()
+			if interrupted {
+				c = begin(t, to, from)
+			}
+			if err := c.Pass(t.Context(), from, migrate.Counts{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass()
+		h := w.heads["conv-0"]
+		add := func(kind parley.Kind, ref parley.Seq, text string) parley.Seq {
+			t.Helper()
+			h.Seq++
+			e := parley.Entry{Seq: h.Seq, Kind: kind, Ref: ref, ID: parley.MessageID(fmt.Sprint("add", h.Seq)), Sender: "ann", At: at(h.Seq), Count: h.Count}
+			e.Body.Data = []byte(text)
+			w.must(from.Append(t.Context(), store.Append{Conversation: "conv-0", Base: h.Seq - 1, Entries: []parley.Entry{e}}))
+			return h.Seq
+		}
+		edit, feeling := add(parley.KindEdit, 7, "edited"), add(parley.KindReaction, 7, "!")
+		pass()
+		add(parley.KindDelete, 7, "") // a crash comes before the body is erased
+		pass()
+		w.must(from.Erase(t.Context(), "conv-0", []parley.Seq{7, edit, feeling})) // a retry erases it, without another entry
+		var n atomic.Int64
+		to.FailAfter(func(op string) error {
+			if op == "Erase" && n.Add(1)%2 == 1 {
+				return store.ErrUnavailable // happened, and nobody says so
+			}
+			return nil
+		})
+		pass()
+		to.FailAfter(nil)
+		wantSame(t, from, to)
+		if got, err := to.Read(t.Context(), "conv-0", 6, 1); err != nil || len(got[0].Body.Data) != 0 {
+			t.Errorf("the deleted message reads %q, %v", got[0].Body.Data, err)
+		}
+		if n.Load() == 0 {
+			t.Error("nothing was erased: this test means nothing")
+		}
+		_, print := c.Report()
+		if _, fresh := carry(t, from, memstore.New()); print != fresh {
+			t.Errorf("interrupted %v: the fingerprint is %s, and of a copy made now %s", interrupted, print, fresh)
+		}
+	}
+}
+
+// TestErasesNothingOfOthers: a target that only looks like a copy is refused,
+// and keeps its bodies.
+func TestErasesNothingOfOthers(t *testing.T) {
+	from, to := memstore.New(), memstore.New()
+	for s, by := range map[*memstore.Store]parley.UserID{from: "ann", to: "bob"} {
+		e := parley.Entry{Seq: 1, Kind: parley.KindMessage, ID: "m", Sender: by, Count: 1, Body: parley.Body{Data: []byte("body")}}
+		if err := s.Append(t.Context(), store.Append{Conversation: "c", Entries: []parley.Entry{e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := from.Erase(t.Context(), "c", []parley.Seq{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.CommitRecords(t.Context(), "migrate", []store.Change{{Key: "state", Value: []byte(`{"state":"copying"}`)}}); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, begin(t, to, from).Pass(t.Context(), from, migrate.Counts{}), parley.Internal)
+	if got, err := to.Read(t.Context(), "c", 0, 1); err != nil || string(got[0].Body.Data) != "body" {
+		t.Errorf("another's message reads %q, %v", got[0].Body.Data, err)
+	}
+	// An erasure that the target only claims is noticed.
+	from, to = memstore.New(), memstore.New()
+	w := newSource(t, from, 11)
+	w.say("conv-1", 50)
+	c := begin(t, liar{Store: to, erase: true}, from)
+	if err := c.Pass(t.Context(), from, migrate.Counts{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := from.Read(t.Context(), "conv-1", 0, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := slices.IndexFunc(got, func(e parley.Entry) bool { return e.Kind == parley.KindMessage && len(e.Body.Data) > 0 })
+	h := w.heads["conv-1"]
+	del := parley.Entry{Seq: h.Seq + 1, Kind: parley.KindDelete, ID: "del", Ref: got[k].Seq, Count: h.Count}
+	w.must(from.Append(t.Context(), store.Append{Conversation: "conv-1", Base: h.Seq, Entries: []parley.Entry{del}}))
+	w.must(from.Erase(t.Context(), "conv-1", []parley.Seq{got[k].Seq}))
+	wantRefused(t, c.Pass(t.Context(), from, migrate.Counts{}), parley.Internal)
 }
 
 // TestProgress: what is told adds up, from one goroutine at a time.

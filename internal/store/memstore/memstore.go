@@ -186,7 +186,7 @@ func (s *Store) Acts(ctx context.Context, c parley.ConversationID, from, to parl
 		if conv == nil {
 			return
 		}
-		for i := range conv.entries {
+		for i := min(from, parley.Seq(len(conv.entries))); i < parley.Seq(len(conv.entries)); i++ { // from does not act on itself
 			e := &conv.entries[i]
 			if e.Kind.IsAct() && 0 < e.Ref && e.Ref < e.Seq && from <= e.Ref && e.Ref <= to {
 				a := parley.ActOf(e)
@@ -194,7 +194,7 @@ func (s *Store) Acts(ctx context.Context, c parley.ConversationID, from, to parl
 				out = append(out, a)
 			}
 		}
-		slices.SortStableFunc(out, func(a, b parley.Act) int { return cmp.Compare(a.Target, b.Target) })
+		slices.SortFunc(out, func(a, b parley.Act) int { return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Seq, b.Seq)) })
 	})
 	return out, err
 }
