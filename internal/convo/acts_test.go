@@ -284,6 +284,24 @@ func TestNobodyIsRefusedOnMemoryAlone(t *testing.T) {
 	}
 }
 
+// TestActsOfAnotherOwner kills an owner that judges an act by what it
+// remembers: the message was deleted by another's commit.
+func TestActsOfAnotherOwner(t *testing.T) {
+	p := newParty(t)
+	other, _ := newOwner(t, p.store)
+	m := p.say("u-m", "x")
+	if _, err := post(other, p.c, "u-o", "by-other", "so that it knows the group"); err != nil {
+		t.Fatal(err)
+	}
+	d := p.must(p.post("u-m", parley.KindDelete, m, ""))
+	if ack, err := postWith(other, p.post("u-o", parley.KindDelete, m, "")); err != nil || ack.Seq != d || !ack.Again {
+		t.Errorf("a delete of what another node deleted: %+v, %v; want %d", ack, err, d)
+	}
+	if _, err := postWith(other, p.post("u-m", parley.KindEdit, m, "y")); parley.CodeOf(err) != parley.Conflict {
+		t.Errorf("an edit of what another node deleted: %v", err)
+	}
+}
+
 // TestBlocks has who may have what of whom, and kills an owner that tells the
 // sender, that withholds from who left, and that shows the acts of what it
 // withheld.

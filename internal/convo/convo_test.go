@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,7 @@ type published struct {
 	mu      sync.Mutex
 	entries map[parley.ConversationID][]parley.Entry
 	to      map[parley.UserID][]parley.Seq // what reached each member, in all conversations
+	mixed   int                            // commits that held a change of members and something else
 }
 
 func (p *published) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(error)) { told(nil) }
@@ -35,6 +37,9 @@ func (p *published) Publish(c *parley.Conversation, entries []parley.Entry, told
 		p.to = make(map[parley.UserID][]parley.Seq)
 	}
 	p.entries[c.ID] = append(p.entries[c.ID], entries...)
+	if len(entries) > 1 && slices.ContainsFunc(entries, func(e parley.Entry) bool { return e.Kind == parley.KindMembers }) {
+		p.mixed++
+	}
 	for _, m := range c.Members {
 		for _, e := range entries {
 			if e.Seq >= m.Since && (m.Until == 0 || e.Seq <= m.Until) {
@@ -189,9 +194,10 @@ func TestTwoOwnersOnOneStore(t *testing.T) {
 	var mu sync.Mutex
 	acked := make(map[string]parley.Seq)
 	for w := range writers {
-		for _, o := range []*convo.Owner{a, b} {
+		for first := range 2 {
 			wg.Go(func() {
 				for m := range messages {
+					o := []*convo.Owner{a, b}[(first+m)%2]
 					id := fmt.Sprintf("m-%d-%d", w, m)
 					ack, err := post(o, c, parley.UserID(fmt.Sprintf("u-%d", w)), id, id)
 					for parley.CodeOf(err).Retry() != parley.GiveUp && err != nil {

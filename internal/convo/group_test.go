@@ -277,6 +277,17 @@ func TestMembersChange(t *testing.T) {
 	}
 }
 
+// TestHeir: an admin comes before who has been a member for longer.
+func TestHeir(t *testing.T) {
+	p := newParty(t)
+	p.must(p.members("u-o", parley.MembersBody{Add: users("u-late"), Remove: users("u-a")}))
+	p.must(p.members("u-o", parley.MembersBody{Roles: roles{"u-late": parley.RoleAdmin}}))
+	p.must(p.members("u-o", parley.MembersBody{Remove: users("u-o")}))
+	if got, want := p.belongs(), "[u-late:owner u-m:member u-n:member]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestMembersRetried kills a comparison of the whole body: what the server
 // filled in is nothing the client asked for. It also kills one that looks at
 // the membership first: who left may ask again whether they did.
@@ -379,8 +390,11 @@ func TestMembershipBounds(t *testing.T) {
 		t.Errorf("who was removed and came back is %+v at %d", m, head)
 	}
 	p.told.mu.Lock()
-	got := p.told.to["u-m"]
+	got, mixed := p.told.to["u-m"], p.told.mixed
 	p.told.mu.Unlock()
+	if mixed > 0 {
+		t.Errorf("%d commits changed members and said something", mixed)
+	}
 	if n := len(got); n < 4 || !slices.Equal(got[n-4:], []parley.Seq{head - 5, head - 4, head - 1, head}) {
 		t.Errorf("told of %v, want all but %d and %d", got, head-3, head-2)
 	}

@@ -61,7 +61,7 @@ func (f Folder) message(ctx context.Context, c parley.ConversationID, r Reader, 
 		return e, nil, false, err
 	}
 	e = entries[0]
-	deleted = erased(&e) || slices.ContainsFunc(acts, func(a parley.Act) bool { return a.Kind == parley.KindDelete })
+	deleted = slices.ContainsFunc(acts, func(a parley.Act) bool { return a.Kind == parley.KindDelete })
 	return e, acts, deleted, nil
 }
 
