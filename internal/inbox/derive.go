@@ -169,7 +169,7 @@ func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
 			r.Mentioned = append(r.Mentioned, m)
 		}
 	}
-	r.Mentioned = lastMentions(unread(r.Mentioned, r.Read))
+	r.Mentioned = lastMentions(r.Mentioned)
 	r.Spoke = r.Spoke || heard.spoke
 	r.Head, r.Count = n.Head, count
 	return nil
