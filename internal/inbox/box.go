@@ -113,13 +113,6 @@ func (b *box) pending() <-chan error {
 	return wait
 }
 
-func (b *box) has() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.used = true
-	return b.ready
-}
-
 // after returns copies of the rows past pos, ascending. b.mu is held.
 func (b *box) after(pos parley.Pos, limit int) ([]parley.Row, parley.Pos) {
 	if pos >= b.pos {
@@ -147,16 +140,6 @@ func (b *box) sorted() []*parley.Row {
 		slices.SortFunc(b.order, func(x, y *parley.Row) int { return cmp.Compare(x.Moved(), y.Moved()) })
 	}
 	return b.order
-}
-
-// fill takes over what the store holds, unless the box is ready already: then
-// what it has is at least as new, for only its own writes change it.
-func (b *box) fill(in store.Inbox) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.ready {
-		b.set(in)
-	}
 }
 
 // set takes over what the store holds. b.mu is held.

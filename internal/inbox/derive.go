@@ -100,12 +100,9 @@ func (k *Keeper) belong(r *parley.Row, n *news) (changed bool, err error) {
 		anew.Personal = r.Personal
 		*r, changed = anew, true
 	case n.Since < r.Since:
-		// The user reads from earlier on. It is no news; but a device that has
-		// nothing of it begins there.
+		// The user may read from earlier on. It is no news: what devices have
+		// goes on, and what came before is there to be asked for.
 		r.Since, changed = n.Since, true
-		if r.Past[0].Pos == 0 {
-			r.Past[0].Head = n.Since - 1
-		}
 	}
 	if r.Until != n.Until {
 		r.Until, changed = n.Until, true
@@ -172,7 +169,7 @@ func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
 			r.Mentioned = append(r.Mentioned, m)
 		}
 	}
-	r.Mentioned = lastMentions(unread(r.Mentioned, r.Read))
+	r.Mentioned = lastMentions(r.Mentioned)
 	r.Spoke = r.Spoke || heard.spoke
 	r.Head, r.Count = n.Head, count
 	return nil

@@ -263,7 +263,7 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	writes := make([]*store.InboxWrite, 0, len(drafts))
 	of := make([]*draft, 0, len(drafts))
 	for _, d := range drafts {
-		if err := k.loadInto(d.box); err != nil {
+		if err := k.loadInto(d); err != nil {
 			return drafts, err
 		}
 		rows, base, err := k.derive(d)
@@ -296,16 +296,39 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	return again, nil
 }
 
-func (k *Keeper) loadInto(b *box) error {
-	if b.has() {
+// loadInto has the rows in memory that a draft is derived from. What advances
+// say is compared with what is written by the store itself; a marker or a wish
+// that changes nothing writes nothing, so the row must be certain.
+func (k *Keeper) loadInto(d *draft) error {
+	b, term := d.box, k.cfg.Term(d.box.user)
+	b.mu.Lock()
+	b.used = true
+	good := b.ready && (term != 0 && b.term == term || !d.moves())
+	b.mu.Unlock()
+	if good {
 		return nil
 	}
 	in, err := k.cfg.Store.LoadInbox(k.ctx, b.user)
 	if err != nil {
 		return err
 	}
-	b.fill(in)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ready || in.Pos > b.pos {
+		b.set(in)
+	}
+	b.term = term
 	return nil
+}
+
+// moves reports whether the user did something, beside what others said.
+func (d *draft) moves() bool {
+	for _, n := range d.news {
+		if n.delivered > 0 || n.read > 0 || len(n.wishes) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // take takes over rows that are durable now.
