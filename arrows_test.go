@@ -38,7 +38,8 @@ var arrows = map[string]arrow{
 	"internal/store/cassandra/cassandratest/run": {[]string{"internal/store/cassandra/cassandratest"}, "the same by hand"},
 	"internal/migrate":                           {[]string{".", "internal/store"}, "it moves what the contract shows, from any engine to any"},
 
-	"internal/account":             {[]string{".", "internal/store"}, "identity is records; sockets and frames are edge's"},
+	"internal/account":             {[]string{".", "internal/store", "internal/picture"}, "identity is records; sockets and frames are edge's"},
+	"internal/picture":             {[]string{"."}, "it turns bytes into pictures and knows nobody's"},
 	"internal/convo":               {[]string{".", "internal/store"}, "the writer of conversations does not know that sessions exist"},
 	"internal/inbox":               {[]string{".", "internal/store"}, "the writer of inbox rows tells through a function it is given"},
 	"internal/fold":                {[]string{"."}, "it reads entries and the acts on them through interfaces"},
@@ -78,6 +79,7 @@ var guarded = map[string]struct {
 	"github.com/spf13/cobra":        {[]string{"cmd/parley"}, "flags are read by commands"},
 	"github.com/knadh/koanf":        {[]string{"cmd/parley"}, "configuration is read by commands"},
 	"golang.org/x/crypto":           {[]string{"internal/account"}, "passwords are seen by account alone"},
+	"golang.org/x/image":            {[]string{"internal/picture"}, "files of strangers are decoded in one place"},
 	"github.com/prometheus":         {[]string{"internal/edge"}, "metrics leave through edge's admin port"},
 	"github.com/anishathalye":       {[]string{"internal/sim"}, "the checker's"},
 	"pgregory.net/rapid":            {nil, "for tests"},

@@ -61,6 +61,7 @@ const (
 	MinPassword       = 8    // characters
 	MaxPassword       = 1024 // characters
 	MaxName           = 64   // characters, of users and devices
+	MaxStatus         = 140  // characters
 	DefaultMaxDevices = 64
 )
 
