@@ -210,7 +210,7 @@ func (r *Receipts) tell(s *slip) {
 		}
 		return
 	}
-	to := r.others(&c, &m)
+	to := others(&c, &m, r.cfg.MaxMembers)
 	if len(to) > 0 && r.cfg.Nodes != nil {
 		to = r.cfg.Nodes.ToInboxes(to, s.Receipt)
 	}
@@ -218,8 +218,8 @@ func (r *Receipts) tell(s *slip) {
 }
 
 // others returns the members of c who hear of m: all others who belong now,
-// if m does and they are not too many.
-func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.UserID {
+// if m does and they are not more than most with m.
+func others(c *parley.Conversation, m *parley.Member, most int) []parley.UserID {
 	if m.Until != 0 {
 		return nil
 	}
@@ -229,7 +229,7 @@ func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.Use
 			to = append(to, o.User)
 		}
 	}
-	if len(to)+1 > r.cfg.MaxMembers {
+	if len(to)+1 > most {
 		return nil
 	}
 	return to

@@ -197,7 +197,13 @@ func TestWithoutLeases(t *testing.T) {
 // yet.
 func TestOwnerDies(t *testing.T) {
 	play(t, 3, func(t *testing.T, w *world) {
-		x, y := w.ownedBy("c"), parley.UserID("u-y")
+		var x parley.UserID // of c, and then of a
+		for _, u := range users(1000) {
+			if s := parley.ShardOfUser(u); s%3 == 2 && s%2 == 0 {
+				x = u
+			}
+		}
+		y := parley.UserID("u-y")
 		s := w.nodes["a"].session("u-s")
 		s.Watch([]parley.UserID{x, y})
 		w.nodes["b"].arrive(x)
@@ -208,7 +214,7 @@ func TestOwnerDies(t *testing.T) {
 		w.kill("c")
 		w.lose = func(from, to presence.Node) bool { return from == "b" } // its report is late
 		w.see("a", "b")
-		rest(time.Second)
+		rest(3 * time.Second)
 		w.lose = nil
 		w.nodes["b"].Turned()
 		rest(20 * time.Second)
