@@ -75,6 +75,10 @@ var routes = []route{
 	{method: "GET", path: "/v1/users/{user}", name: "user", summary: "A user by id or exact handle.",
 		status: 200, out: wire.User{}, errors: []int{404}, call: (*Edge).user},
 
+	{method: "GET", path: "/v1/presence", name: "presence", summary: "Who of these is online, and when the others last were, as far as you may know.",
+		query:  []param{{"users", false, "ids, 200 at most, with commas between them"}},
+		status: 200, out: wire.List[wire.Presence]{}, call: (*Edge).presence},
+
 	{method: "POST", path: "/v1/conversations", name: "create_conversation", summary: "Make a group, or the one direct conversation with a user.",
 		in: body[wire.NewConversation](), status: 201, also: 200, out: wire.Conversation{}, errors: []int{404}, call: (*Edge).create},
 	{method: "GET", path: "/v1/conversations", name: "conversations", summary: "Your conversations, most recent first.",

@@ -13,6 +13,7 @@ import (
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/inbox"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/wire"
@@ -25,12 +26,16 @@ type Server struct {
 	inboxes  *inbox.Keeper
 	fanout   *fanout.Fanout
 	receipts *fanout.Receipts
+	whispers *fanout.Whispers
+	presence *presence.Presence
 	owner    *convo.Owner
 	accounts *account.Accounts
 	sessions *session.Hub
 	edge     *edge.Edge
 	node     *node // nil: alone
 	setup    string
+
+	conversations *router.Router // wherever they live
 
 	ctx      context.Context // ends with the server
 	cancel   context.CancelFunc
@@ -91,9 +96,11 @@ func (s *Server) compose() (err error) {
 	s.owner = convo.New(convo.Config{
 		Log: cfg.Store, Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
 	})
+	s.conversations = router.New(s.owner, s.table())
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
 		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
 	})
+	s.composeEphemera()
 	s.node.compose(s)
 	s.accounts, err = account.New(account.Config{
 		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
@@ -112,12 +119,13 @@ func (s *Server) composeEdge() (err error) {
 	if !cfg.NoRateLimits {
 		limiter = edge.NewLimiter(cfg.Now)
 	}
-	conversations := router.New(s.owner, s.table())
+	conversations := s.conversations
 	inboxes, board := s.allInboxes(), s.switchboard()
 	describer := describer{conversations: conversations, people: s.accounts, fanout: s.fanout}
 	s.sessions = session.New(session.Config{
 		Conversations: conversations, Inboxes: inboxes, Fanout: board, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
+		Whispers: s.whispers, Presence: s.presence,
 	})
 	s.edge, err = edge.New(edge.Config{
 		SignIn: s.accounts, People: s.accounts, Invites: s.accounts,
@@ -126,6 +134,7 @@ func (s *Server) composeEdge() (err error) {
 		Inboxes:       inboxes,
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
+		Presence:      s.presence,
 		Node:          s.node.nearest(),
 		Cluster:       s.node.status(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
@@ -206,6 +215,8 @@ func (s *Server) drain(ctx context.Context) error {
 	s.owner.Close(ctx)
 	s.sessions.Close()
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Close()
 	if err := s.fanout.Settle(ctx, marks{s.cfg.Store}, s.owner); err != nil {
 		s.cfg.Logger.Warn("dirty marks not settled; the next start sweeps", slog.Any("err", err))
 	}
@@ -240,6 +251,8 @@ func (s *Server) abandon() {
 	}
 	s.owner.Close(ended)
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Kill()
 	s.node.kill()
 	if s.sessions != nil {
 		s.sessions.Close()
