@@ -48,7 +48,7 @@ var takers = []struct{ method, path, good string }{
 // private are calls that need a token.
 var private = []struct{ method, path string }{
 	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
-	{"GET", "/v1/users/bob"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
+	{"GET", "/v1/users/bob"}, {"GET", "/v1/presence"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
 	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"}, {"PATCH", "/v1/conversations/{group}"}, {"POST", "/v1/conversations/{group}/hidden"},
 	{"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
@@ -174,6 +174,9 @@ func badQueries(add func(badCall)) {
 	add(badCall{name: "both ways", method: "GET", path: "/v1/conversations/{group}/entries?after=1&before=1", code: parley.BadRequest})
 	for _, cursor := range []string{"x", "-1", "0", "1.5", "9007199254740992", "%00"} {
 		add(badCall{name: "a cursor of no page", method: "GET", path: "/v1/conversations?cursor=" + cursor, code: parley.BadRequest})
+	}
+	for _, users := range []string{"", "?users=", "?users=a,", "?users=,a", "?users=a,,b", "?users=a%20b", "?users=%00", "?users=@bob", "?users=" + strings.Repeat("a", 65), "?users=a&users=b", "?users=a&limit=1", "?users=" + strings.Repeat("a,", 200) + "a"} {
+		add(badCall{name: "users", method: "GET", path: "/v1/presence" + users, code: parley.BadRequest})
 	}
 	add(badCall{name: "a query where none is", method: "GET", path: "/v1/me?x=1", code: parley.BadRequest})
 }

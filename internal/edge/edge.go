@@ -41,6 +41,9 @@ type Config struct {
 	Describer     Describer
 	Sessions      Sessions
 
+	// Presence is who is online; nil: that is known of nobody.
+	Presence Presence
+
 	// Node says which server of a cluster holds a user's inbox, and its
 	// address; nil, or empty: every address is as good.
 	Node func(parley.UserID) (id, url string)

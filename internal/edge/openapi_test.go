@@ -125,6 +125,7 @@ var goodCalls = []struct {
 	{"user", "GET", "/v1/users/bob", "", 200},
 	{"user", "GET", "/v1/users/@BOB", "", 200},
 	{"user", "GET", "/v1/users/{bob}", "", 200},
+	{"presence", "GET", "/v1/presence?users={bob},unobody", "", 200},
 	{"create_conversation", "POST", "/v1/conversations", `{"kind":"direct","members":["bob"]}`, 200},
 	{"create_conversation", "POST", "/v1/conversations", `{"kind":"group","title":"Tea","members":["bob","alice"]}`, 201},
 	{"conversations", "GET", "/v1/conversations", "", 200},

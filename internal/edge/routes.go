@@ -83,6 +83,9 @@ var routes = []route{
 		in: body[wire.ContactChange](), status: 200, out: wire.Contact{}, errors: []int{404, 409, 507}, call: (*Edge).putContact},
 	{method: "DELETE", path: "/v1/contacts/{user}", name: "forget_contact", summary: "Forget a contact, or take a request back.",
 		status: 204, errors: []int{404, 409, 507}, call: (*Edge).deleteContact},
+	{method: "GET", path: "/v1/presence", name: "presence", summary: "Who of these is online, and when the others last were, as far as you may know.",
+		query:  []param{{"users", false, "ids, 200 at most, with commas between them"}},
+		status: 200, out: wire.List[wire.Presence]{}, call: (*Edge).presence},
 
 	{method: "POST", path: "/v1/conversations", name: "create_conversation", summary: "Make a group, or the one direct conversation with a user.",
 		in: body[wire.NewConversation](), status: 201, also: 200, out: wire.Conversation{}, errors: []int{404}, call: (*Edge).create},

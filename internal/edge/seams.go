@@ -131,6 +131,13 @@ type Search interface {
 	Find(ctx context.Context, reader parley.UserID, q search.Query) (search.Page, error)
 }
 
+// Presence is who is online.
+type Presence interface {
+	// Of returns how those of users stand whom asker may see, as far as that
+	// is known, in any order; last seen is zero for who is online.
+	Of(ctx context.Context, asker parley.UserID, users []parley.UserID) ([]parley.Presence, error)
+}
+
 // News is what changed for a device since it last asked.
 type News interface {
 	// Sync returns what changed after cursor, at most limit rows, and where

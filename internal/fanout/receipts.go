@@ -224,7 +224,7 @@ func (r *Receipts) tell(s *slip) {
 		}
 		return
 	}
-	to := r.others(&c, &m)
+	to := others(&c, &m, r.cfg.MaxMembers)
 	open, discreet := r.part(ctx, s.User, to)
 	r.send(open, s.Receipt)
 	if s.Read = 0; len(discreet) > 0 && r.news(s.Receipt) {
@@ -301,8 +301,8 @@ func (r *Receipts) Discreet(ctx context.Context, reader parley.UserID, all []par
 }
 
 // others returns the members of c who hear of m: all others who belong now,
-// if m does and they are not too many.
-func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.UserID {
+// if m does and they are not more than most with m.
+func others(c *parley.Conversation, m *parley.Member, most int) []parley.UserID {
 	if m.Until != 0 {
 		return nil
 	}
@@ -312,7 +312,7 @@ func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.Use
 			to = append(to, o.User)
 		}
 	}
-	if len(to)+1 > r.cfg.MaxMembers {
+	if len(to)+1 > most {
 		return nil
 	}
 	return to

@@ -9,6 +9,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // version leads every message between nodes. What it says may gain fields, so
@@ -36,6 +37,11 @@ const (
 	opMarked   = "marked"    // conversation owner: markers of members moved
 	opReceipt  = "receipt"   // inbox owner: markers of others moved
 	opShow     = "show"      // session's node: the same
+	opWhisper  = "whisper"   // conversation owner: a member does something just now
+	opWhispers = "whispers"  // inbox owner: others do
+	opMurmur   = "murmur"    // session's node: the same
+	opPresence = "presence"  // owner of users, and back: who is online
+	opOnline   = "online"    // owner of users: which of them are?
 	opStanding = "standing"  // inbox owner: how far have these users got?
 	opRevoke   = "revoke"    // everybody: a device was signed out
 	opCaughtUp = "caught_up" // everybody: have you handed over, in this view?
@@ -48,7 +54,7 @@ type request struct {
 	Op string `json:"op"`
 
 	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, personal, revoke
-	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing; members of create
+	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing, online; members of create
 
 	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, personal, standing
 	Kind         parley.ConversationKind `json:"kind,omitzero"`         // create
@@ -59,7 +65,9 @@ type request struct {
 	Post     *parley.Post `json:"post,omitzero"`     // post
 	Items    []item       `json:"items,omitzero"`    // note
 	News     []news       `json:"news,omitzero"`     // nudge
-	Receipts []receipt    `json:"receipts,omitzero"` // marked, receipt, show
+	Receipts []receipt    `json:"receipts,omitzero"` // marked, receipt, show, whisper, whispers, murmur
+
+	Presence *presence.Note `json:"presence,omitzero"` // presence
 
 	Pos    parley.Pos    `json:"pos,omitzero"`    // after, list
 	Limit  int           `json:"limit,omitzero"`  // after, list
@@ -88,6 +96,7 @@ type response struct {
 	Pos          parley.Pos           `json:"pos,omitzero"`
 	Positions    []parley.Pos         `json:"positions,omitzero"` // check, in the order of Users
 	Standing     []parley.Receipt     `json:"standing,omitzero"`
+	States       []presence.State     `json:"states,omitzero"`    // online
 	NotMine      []int                `json:"not_mine,omitzero"`  // note: items of users who do not live here
 	Uncertain    []int                `json:"uncertain,omitzero"` // note: items whose senders' rows must become durable
 }

@@ -1,7 +1,7 @@
 // Package peer is what the nodes of a cluster say to each other: posts on
 // their way to the conversation's owner, news on its way to the inboxes of
-// the members, questions about an inbox, and nudges and receipts back to the
-// node that holds the session.
+// the members, questions about an inbox, nudges and receipts back to the node
+// that holds the session, and the ephemera of who is online and who types.
 //
 // It stands between the parts that know nothing of nodes (convo, inbox,
 // fanout, session) and the cluster, which knows nothing of them. A node alone
@@ -37,6 +37,7 @@ import (
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // Cluster is the membership and the bus, as a *cluster.Node has them.
@@ -111,6 +112,21 @@ type Receipts interface {
 	Show(users []parley.UserID, r parley.Receipt)
 }
 
+// Whispers is the whispers on this node: fanout.Whispers has the contract.
+type Whispers interface {
+	Heard(w parley.Whisper)
+	Tell(users []parley.UserID, w parley.Whisper)
+	Show(users []parley.UserID, w parley.Whisper)
+}
+
+// Presence is who is online, as this node knows it: presence.Presence has the
+// contract.
+type Presence interface {
+	Told(from presence.Node, n presence.Note)
+	States(users []parley.UserID) []presence.State
+	Turned()
+}
+
 // Config is what Peers works with; all of it is required.
 type Config struct {
 	Cluster       Cluster
@@ -118,6 +134,8 @@ type Config struct {
 	Keeper        Keeper
 	Fanout        Fanout
 	Receipts      Receipts
+	Whispers      Whispers
+	Presence      Presence
 	// Inherit does what the former owners of conversations in those shards
 	// left undone, and notes again everywhere what this node published since
 	// it was last settled; all of it is durable when it returns.
@@ -150,6 +168,7 @@ type Peers struct {
 	asks    map[*asking]struct{} // under way
 	running sync.WaitGroup
 	turned  chan struct{} // closed and replaced when the view changes
+	members uint64        // the digest of the view before
 }
 
 // Deadlines of what one node asks another. A caller who waits longer than
@@ -202,6 +221,8 @@ func (p *Peers) Changed(view *cluster.View) {
 	p.mu.Lock()
 	close(p.turned)
 	p.turned = make(chan struct{})
+	moved := p.members != view.Digest
+	p.members = view.Digest
 	var over []func()
 	for a := range p.asks {
 		if _, member := view.Member(a.of); !member {
@@ -213,6 +234,9 @@ func (p *Peers) Changed(view *cluster.View) {
 		giveUp()
 	}
 	p.remote.expire(view)
+	if moved {
+		p.cfg.Presence.Turned()
+	}
 }
 
 // whenGone calls f when a node is no longer a member, until stop is called.

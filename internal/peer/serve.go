@@ -7,6 +7,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // Told implements cluster.Listener.
@@ -31,8 +32,12 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 				p.cfg.Fanout.Nudge(n.User, n.Conversation, n.Head)
 			}
 		}
-	case opMarked, opReceipt, opShow:
+	case opMarked, opReceipt, opShow, opWhisper, opWhispers, opMurmur:
 		p.toldReceipts(&q)
+	case opPresence:
+		if q.Presence != nil {
+			p.cfg.Presence.Told(presence.Node(from), *q.Presence)
+		}
 	}
 }
 
@@ -119,6 +124,8 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 		}
 	case opStanding:
 		r.Standing = p.cfg.Keeper.Receipts(ctx, q.Conversation, q.Users)
+	case opOnline:
+		r.States = p.cfg.Presence.States(q.Users)
 	case opRevoke:
 		p.cfg.SignedOut(q.User, q.Device)
 		p.cfg.Fanout.Revoke(q.User, q.Device)

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/peer"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/session"
 )
@@ -36,6 +37,7 @@ func (n *node) compose(s *Server) {
 	}
 	n.peers = peer.New(peer.Config{
 		Cluster: membership{n}, Conversations: s.owner, Keeper: s.inboxes, Fanout: s.fanout, Receipts: s.receipts,
+		Whispers: s.whispers, Presence: s.presence,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
 			if err := s.sweep(ctx, gained); err != nil {
 				return err
@@ -173,6 +175,41 @@ func (w receiving) ToConversation(r parley.Receipt) bool { return w.n.peers.ToCo
 
 func (w receiving) ToInboxes(users []parley.UserID, r parley.Receipt) []parley.UserID {
 	return w.n.peers.ToInboxes(users, r)
+}
+
+// whisperers is the way of whispers to other nodes; nil: there are none.
+func (n *node) whisperers() fanout.WhisperNodes {
+	if n == nil {
+		return nil
+	}
+	return receiving{n}
+}
+
+func (w receiving) WhisperToConversation(s parley.Whisper) bool {
+	return w.n.peers.WhisperToConversation(s)
+}
+
+func (w receiving) WhisperToInboxes(users []parley.UserID, s parley.Whisper) []parley.UserID {
+	return w.n.peers.WhisperToInboxes(users, s)
+}
+
+// presences is the other nodes as presence sees them; nil: there are none.
+func (n *node) presences() presence.Nodes {
+	if n == nil {
+		return nil
+	}
+	return presences{n}
+}
+
+// presences is a node's peers, who are made after presence, and hear of
+// nothing before they joined.
+type presences struct{ n *node }
+
+func (p presences) Self() presence.Node                    { return presence.Node(p.n.id) }
+func (p presences) Owner(u parley.UserID) presence.Node    { return p.n.peers.Presences().Owner(u) }
+func (p presences) Tell(to presence.Node, n presence.Note) { p.n.peers.Presences().Tell(to, n) }
+func (p presences) Ask(ctx context.Context, to presence.Node, users []parley.UserID) ([]presence.State, error) {
+	return p.n.peers.Presences().Ask(ctx, to, users)
 }
 
 // table says where conversations live.

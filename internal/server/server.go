@@ -14,6 +14,7 @@ import (
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/inbox"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
@@ -27,12 +28,16 @@ type Server struct {
 	inboxes  *inbox.Keeper
 	fanout   *fanout.Fanout
 	receipts *fanout.Receipts
+	whispers *fanout.Whispers
+	presence *presence.Presence
 	owner    *convo.Owner
 	accounts *account.Accounts
 	sessions *session.Hub
 	edge     *edge.Edge
 	node     *node // nil: alone
 	setup    string
+
+	conversations *router.Router // wherever they live
 
 	ctx      context.Context // ends with the server
 	cancel   context.CancelFunc
@@ -101,9 +106,11 @@ func (s *Server) compose() (err error) {
 		Log: cfg.Store, Acts: cfg.Store, Publisher: s.publisher(), Blocks: s.accounts, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 		Term: s.node.term(), KnewBetter: func(parley.UserID) { s.edge.CountKnewBetter() },
 	})
+	s.conversations = router.New(s.owner, s.table())
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
 		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
 	})
+	s.composeEphemera()
 	s.node.compose(s)
 	return s.composeEdge()
 }
@@ -115,13 +122,14 @@ func (s *Server) composeEdge() (err error) {
 	if !cfg.NoRateLimits {
 		limiter = edge.NewLimiter(cfg.Now)
 	}
-	conversations := router.New(s.owner, s.table())
+	conversations := s.conversations
 	inboxes, board := s.allInboxes(), s.switchboard()
 	history := session.History{Conversations: conversations, Fanout: board, Folder: fold.Folder{Acts: cfg.Store, Log: cfg.Store}}
 	describer := describer{conversations: conversations, people: s.accounts, history: history, now: cfg.Now}
 	s.sessions = session.New(session.Config{
 		Conversations: conversations, Inboxes: inboxes, Fanout: board, History: history, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
+		Whispers: s.whispers, Presence: s.presence,
 	})
 	s.edge, err = edge.New(edge.Config{
 		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts,
@@ -131,6 +139,7 @@ func (s *Server) composeEdge() (err error) {
 		Search:        search.New(history, inboxes, cfg.Now),
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
+		Presence:      s.presence,
 		Node:          s.node.nearest(),
 		Cluster:       s.node.status(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
@@ -211,6 +220,8 @@ func (s *Server) drain(ctx context.Context) error {
 	s.owner.Close(ctx)
 	s.sessions.Close()
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Close()
 	if err := s.fanout.Settle(ctx, marks{s.cfg.Store}, s.owner); err != nil {
 		s.cfg.Logger.Warn("dirty marks not settled; the next start sweeps", slog.Any("err", err))
 	}
@@ -245,6 +256,8 @@ func (s *Server) abandon() {
 	}
 	s.owner.Close(ended)
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Kill()
 	s.node.kill()
 	if s.sessions != nil {
 		s.sessions.Close()

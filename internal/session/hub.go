@@ -69,7 +69,7 @@ type Conn interface {
 	Close(code int, reason string)
 }
 
-// Config is what sessions work with; all of it is required.
+// Config is what sessions work with; what has no default is required.
 type Config struct {
 	Conversations Conversations
 	Inboxes       Inboxes
@@ -81,6 +81,8 @@ type Config struct {
 	Epoch         parley.Epoch
 	Server        string // name/version, for welcome
 	Limits        wire.Limits
+	Whispers      Whispers // nil: nobody carries them
+	Presence      Presence // nil: nobody knows who is online
 }
 
 // Hub makes sessions and waits for what they do.
@@ -150,6 +152,9 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 	if !ok {
 		s.stop()
 		return nil, &parley.Error{Code: parley.Draining, Op: "session.connect", Detail: "the server is shutting down; reconnect", After: time.Second}
+	}
+	if h.cfg.Presence != nil {
+		h.cfg.Presence.Arrived(s.user)
 	}
 	return s, nil
 }

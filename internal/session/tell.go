@@ -30,11 +30,12 @@ type work struct {
 	nudged   map[parley.ConversationID]parley.Seq
 	changed  bool
 	receipts map[about]parley.Receipt
+	asides   *asides
 	lead     string
 }
 
 // take takes what there is to say; false when there is nothing: then the
-// session no longer runs. Receipts wait until there is nothing else.
+// session no longer runs. Receipts and asides wait until there is nothing else.
 func (s *Session) take() (work, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +50,8 @@ func (s *Session) take() (work, bool) {
 		return w, true
 	}
 	w.receipts, s.receipts = s.receipts, nil
-	s.running = len(w.receipts) > 0
+	w.asides, s.asides = s.asides, nil
+	s.running = len(w.receipts) > 0 || w.asides != nil
 	return w, s.running
 }
 
@@ -76,6 +78,7 @@ func (s *Session) run() {
 		for _, r := range w.receipts {
 			frames = append(frames, wire.AppendReceipts(nil, r))
 		}
+		frames = w.asides.frames(frames)
 		if err != nil {
 			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))
 			s.fail(err)
