@@ -51,7 +51,7 @@ var private = []struct{ method, path string }{
 	{"GET", "/v1/users/bob"}, {"GET", "/v1/presence"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
 	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"}, {"PATCH", "/v1/conversations/{group}"}, {"POST", "/v1/conversations/{group}/hidden"},
-	{"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
+	{"PUT", "/v1/me/avatar"}, {"DELETE", "/v1/me/avatar"}, {"GET", "/v1/users/bob/avatar"}, {"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
 	{"PATCH", "/v1/conversations/{group}/entries/2"}, {"DELETE", "/v1/conversations/{group}/entries/2"}, {"PUT", "/v1/conversations/{group}/entries/2/reaction"},
 	{"PUT", "/v1/conversations/{group}/entries/2/pin"}, {"DELETE", "/v1/conversations/{group}/entries/2/pin"},
 	{"POST", "/v1/conversations/{group}/members"}, {"PATCH", "/v1/conversations/{group}/members/bob"}, {"DELETE", "/v1/conversations/{group}/members/bob"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},

@@ -33,9 +33,11 @@ type Config struct {
 	People        People
 	Invites       Invites
 	Contacts      Contacts
+	Pictures      Pictures
 	Conversations Conversations
 	History       History
 	Inboxes       Inboxes
+	Discretion    Discretion
 	Search        Search
 	News          News
 	Describer     Describer
@@ -107,7 +109,7 @@ const (
 // New returns an edge that serves nothing yet. Close ends it.
 func New(cfg Config) (*Edge, error) {
 	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
-		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Pictures == nil, cfg.Discretion == nil, cfg.Describer == nil, cfg.Sessions == nil} {
 		if missing {
 			return nil, errors.New("edge: an interface is missing in the configuration")
 		}

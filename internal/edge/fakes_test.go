@@ -39,6 +39,7 @@ type (
 		wait func(context.Context) error
 	}
 	fakeDescriber struct{}
+	open          struct{} // nobody hides
 	fakeSessions  struct {
 		refuse error // what Connect answers, if anything
 		began  chan *fakeSession
@@ -67,6 +68,10 @@ func (f *fakeNews) Wait(ctx context.Context, _ parley.UserID, _ parley.Cursor) e
 
 func (fakeDescriber) Describe(_ context.Context, _ parley.UserID, rows []parley.Row) ([]wire.Row, error) {
 	return make([]wire.Row, len(rows)), nil
+}
+
+func (open) Discreet(_ context.Context, _ parley.UserID, all []parley.Receipt) []parley.Receipt {
+	return all
 }
 
 // Connect implements edge.Sessions.
@@ -128,7 +133,7 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{}, Discretion: open{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

@@ -18,10 +18,12 @@ type route struct {
 	query        []param
 	in           func() any // makes what the body is read into; nil: no body
 	bodyOptional bool
-	status       int   // of success
-	also         int   // another status of success, 0: none
-	out          any   // the shape of the answer; nil: none
-	errors       []int // statuses of errors beside those of every call
+	raw          int      // the body is bytes and no JSON, so many at most; 0: it is not
+	kinds        []string // of the answer, if it is no JSON
+	status       int      // of success
+	also         int      // another status of success, 0: none
+	out          any      // the shape of the answer; nil: none
+	errors       []int    // statuses of errors beside those of every call
 	call         func(e *Edge, c *call) (status int, out any, err error)
 }
 
@@ -68,12 +70,19 @@ var routes = []route{
 		status: 204, errors: []int{404}, call: (*Edge).signOutDevice},
 
 	{method: "GET", path: "/v1/me", name: "me", summary: "The account that asks.", status: 200, out: wire.Me{}, call: (*Edge).me},
-	{method: "PATCH", path: "/v1/me", name: "rename", summary: "Change how you are called.",
+	{method: "PATCH", path: "/v1/me", name: "change_me", summary: "Change how you are called, your status, and what others see of you.",
 		in: body[wire.MePatch](), status: 200, out: wire.Me{}, call: (*Edge).patchMe},
+	{method: "PUT", path: "/v1/me/avatar", name: "set_avatar", summary: "Be shown by the middle of a picture: PNG, JPEG, GIF or WebP of 4 megapixels and 1 MiB at most.",
+		raw: maxPicture, status: 200, out: wire.Me{}, call: (*Edge).setAvatar},
+	{method: "DELETE", path: "/v1/me/avatar", name: "remove_avatar", summary: "Be shown by your initials.", status: 200, out: wire.Me{}, call: (*Edge).removeAvatar},
 	{method: "GET", path: "/v1/node", name: "node", summary: "The server of a cluster that is best for you to connect to.",
 		status: 200, out: wire.Node{}, call: (*Edge).node},
 	{method: "GET", path: "/v1/users/{user}", name: "user", summary: "A user by id or exact handle.",
 		status: 200, out: wire.User{}, errors: []int{404}, call: (*Edge).user},
+
+	{method: "GET", path: "/v1/users/{user}/avatar", name: "avatar", summary: "The picture a user is shown by, 256 pixels square. With v, the user's avatar, it may be kept for ever.",
+		query:  []param{{"v", false, "the picture's name"}},
+		status: 200, kinds: []string{"image/jpeg", "image/png"}, errors: []int{404}, call: (*Edge).avatar},
 
 	{method: "GET", path: "/v1/contacts", name: "contacts", summary: "How you stand with others: contacts, requests and blocks.",
 		query: pageParams, status: 200, out: wire.List[wire.Contact]{}, call: (*Edge).contacts},

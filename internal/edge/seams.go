@@ -42,8 +42,20 @@ type People interface {
 	UserByHandle(ctx context.Context, handle string) (account.User, error)
 	// LookupAllowed counts one look-up by handle; rate_limited when too many.
 	LookupAllowed(user parley.UserID) error
-	// Rename changes how user is called and returns the account as it is now.
-	Rename(ctx context.Context, user parley.UserID, name string) (account.User, error)
+	// UpdateProfile changes what others see of user, all of it or nothing, and
+	// returns the account as it is now.
+	UpdateProfile(ctx context.Context, user parley.UserID, c account.ProfileChange) (account.User, error)
+}
+
+// Pictures is what users are shown by.
+type Pictures interface {
+	// SetAvatar makes the middle of a picture what user is shown by.
+	SetAvatar(ctx context.Context, user parley.UserID, data []byte) (account.User, error)
+	// RemoveAvatar has user shown by initials.
+	RemoveAvatar(ctx context.Context, user parley.UserID) (account.User, error)
+	// Avatar returns a user's picture, its media type and its name; not_found
+	// if there is none.
+	Avatar(ctx context.Context, user parley.UserID) (data []byte, kind, name string, err error)
 }
 
 // Invites lets people in.
@@ -121,8 +133,15 @@ type Inboxes interface {
 	// user's, too_large for more hidden entries than a row holds.
 	Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (parley.Row, error)
 	// Receipts returns how far those of users have got in c for whom that is
-	// known before ctx ends, in any order. Who may ask has been checked.
+	// known before ctx ends, in any order. Who may ask has been checked; what
+	// the asker may know of it has not: see Discretion.
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
+}
+
+// Discretion knows who hides how far they have read.
+type Discretion interface {
+	// Discreet returns receipts as reader may have them.
+	Discreet(ctx context.Context, reader parley.UserID, all []parley.Receipt) []parley.Receipt
 }
 
 // Search finds the user's own messages.

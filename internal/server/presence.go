@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/wire"
@@ -22,12 +24,49 @@ func (s *Server) composeEphemera() {
 		LastSeen: s.lastSeen, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	s.whispers = fanout.NewWhispers(fanout.WhispersConfig{
-		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.whisperers(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
+		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.whisperers(), MaxMembers: wire.MaxReceipts,
+		Blocks: blocks{s.accounts}, Hidden: acquainted.hidden, Now: cfg.Now, Logger: cfg.Logger,
 	})
 }
 
-// acquaintances is who may see whom: those who share a direct conversation.
+// blocks lets whispers see who blocks whom.
+type blocks struct{ *account.Accounts }
+
+// Blockers implements fanout.Blocks.
+func (b blocks) Blockers(ctx context.Context, sender parley.UserID, among []parley.UserID) ([]parley.UserID, error) {
+	return b.BlockersAmong(ctx, sender, among)
+}
+
+// acquaintances is who may see whom: contacts, and those who share a direct
+// conversation, unless one of the two blocks the other or hides.
 type acquaintances struct{ s *Server }
+
+// hidden returns those of users who do not show whether they are online.
+func (a acquaintances) hidden(ctx context.Context, users []parley.UserID) ([]parley.UserID, error) {
+	hides, err := a.s.accounts.HidesPresence(ctx, users)
+	return slices.Collect(maps.Keys(hides)), err
+}
+
+// apart returns those of targets whom asker does not see whatever they share.
+func (a acquaintances) apart(ctx context.Context, asker parley.UserID, targets []parley.UserID) (map[parley.UserID]bool, error) {
+	hides, err := a.s.accounts.HidesPresence(ctx, append(slices.Clone(targets), asker))
+	if err != nil {
+		return nil, err
+	}
+	blocked, err := a.s.accounts.Blocks(ctx, asker)
+	if err != nil {
+		return nil, err
+	}
+	blockers, err := a.s.accounts.BlockersAmong(ctx, asker, targets)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[parley.UserID]bool)
+	for _, u := range targets {
+		out[u] = u == asker || hides[asker] || hides[u] || slices.Contains(blocked, u) || slices.Contains(blockers, u)
+	}
+	return out, nil
+}
 
 // lookAtOnce bounds the conversations looked at at the same time: on several
 // nodes, each may be a question to another.
@@ -35,6 +74,11 @@ const lookAtOnce = 16
 
 // Visible implements presence.Visible.
 func (a acquaintances) Visible(ctx context.Context, asker parley.UserID, targets []parley.UserID) ([]parley.UserID, error) {
+	apart, err := a.apart(ctx, asker, targets)
+	if err != nil {
+		return nil, err
+	}
+	targets = slices.DeleteFunc(slices.Clone(targets), func(u parley.UserID) bool { return apart[u] })
 	var mu sync.Mutex
 	var seen []parley.UserID
 	var failed error
@@ -42,13 +86,13 @@ func (a acquaintances) Visible(ctx context.Context, asker parley.UserID, targets
 		var looking sync.WaitGroup
 		for _, u := range some {
 			looking.Go(func() {
-				_, _, _, err := a.s.conversations.Get(ctx, asker, parley.DirectID(asker, u))
+				knows, err := a.knows(ctx, asker, u)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
-				case err == nil && u != asker:
+				case knows:
 					seen = append(seen, u)
-				case err != nil && parley.CodeOf(err) != parley.NotFound:
+				case err != nil:
 					failed = errors.Join(failed, err)
 				}
 			})
@@ -56,6 +100,16 @@ func (a acquaintances) Visible(ctx context.Context, asker parley.UserID, targets
 		looking.Wait()
 	}
 	return seen, failed
+}
+
+// knows reports whether asker and u share a conversation or are contacts.
+func (a acquaintances) knows(ctx context.Context, asker, u parley.UserID) (bool, error) {
+	_, _, _, err := a.s.conversations.Get(ctx, asker, parley.DirectID(asker, u))
+	if parley.CodeOf(err) != parley.NotFound {
+		return err == nil, err
+	}
+	c, err := a.s.accounts.Contact(ctx, asker, u)
+	return err == nil && c.State == account.ContactAccepted, err
 }
 
 // other returns the other member of a direct conversation of user's; "" if it

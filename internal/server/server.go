@@ -108,7 +108,7 @@ func (s *Server) compose() (err error) {
 	})
 	s.conversations = router.New(s.owner, s.table())
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
-		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
+		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Privacy: s.accounts, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	s.composeEphemera()
 	s.node.compose(s)
@@ -132,10 +132,11 @@ func (s *Server) composeEdge() (err error) {
 		Whispers: s.whispers, Presence: s.presence,
 	})
 	s.edge, err = edge.New(edge.Config{
-		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts,
+		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts, Pictures: s.accounts,
 		Conversations: conversations,
 		History:       history,
 		Inboxes:       inboxes,
+		Discretion:    s.receipts,
 		Search:        search.New(history, inboxes, cfg.Now),
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
