@@ -430,18 +430,9 @@ func TestErasedSince(t *testing.T) {
 			}
 		}
 		pass()
-		h := w.heads["conv-0"]
-		add := func(kind parley.Kind, ref parley.Seq, text string) parley.Seq {
-			t.Helper()
-			h.Seq++
-			e := parley.Entry{Seq: h.Seq, Kind: kind, Ref: ref, ID: parley.MessageID(fmt.Sprint("add", h.Seq)), Sender: "ann", At: at(h.Seq), Count: h.Count}
-			e.Body.Data = []byte(text)
-			w.must(from.Append(t.Context(), store.Append{Conversation: "conv-0", Base: h.Seq - 1, Entries: []parley.Entry{e}}))
-			return h.Seq
-		}
-		edit, feeling := add(parley.KindEdit, 7, "edited"), add(parley.KindReaction, 7, "!")
+		edit, feeling := w.add("conv-0", parley.KindEdit, 7, "edited"), w.add("conv-0", parley.KindReaction, 7, "!")
 		pass()
-		add(parley.KindDelete, 7, "") // a crash comes before the body is erased
+		w.add("conv-0", parley.KindDelete, 7, "") // a crash comes before the body is erased
 		pass()
 		w.must(from.Erase(t.Context(), "conv-0", []parley.Seq{7, edit, feeling})) // a retry erases it, without another entry
 		var n atomic.Int64
@@ -500,9 +491,7 @@ func TestErasesNothingOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := slices.IndexFunc(got, func(e parley.Entry) bool { return e.Kind == parley.KindMessage && len(e.Body.Data) > 0 })
-	h := w.heads["conv-1"]
-	del := parley.Entry{Seq: h.Seq + 1, Kind: parley.KindDelete, ID: "del", Ref: got[k].Seq, Count: h.Count}
-	w.must(from.Append(t.Context(), store.Append{Conversation: "conv-1", Base: h.Seq, Entries: []parley.Entry{del}}))
+	w.add("conv-1", parley.KindDelete, got[k].Seq, "")
 	w.must(from.Erase(t.Context(), "conv-1", []parley.Seq{got[k].Seq}))
 	wantRefused(t, c.Pass(t.Context(), from, migrate.Counts{}), parley.Internal)
 }
