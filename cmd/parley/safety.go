@@ -124,6 +124,36 @@ func restoreWithout(ctx context.Context, e env, from, dir, old string) error {
 	})
 }
 
+func newCompact(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "compact",
+		Short: "Rewrite a store without what was deleted",
+		Long: `Rewrite a store so that it takes the least room: what was deleted or replaced is
+in none of its files any more. The server must be stopped; it may take long.`,
+		Example: "  parley compact --data ./data",
+		Args:    takes(cobra.NoArgs),
+	}
+	data := dataFlag(cmd, e)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		dir, err := data()
+		if err != nil {
+			return err
+		}
+		if err := withStore(dir, func(s *pebblestore.Store) error { return s.Compact(cmd.Context()) }); err != nil {
+			return err
+		}
+		// Opened anew, it lets go of logs that it kept for another use.
+		var used uint64
+		err = withStore(dir, func(s *pebblestore.Store) (err error) { used, err = s.DiskUsage(); return err })
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "Compacted: the store takes %d KiB.\n", (used+1023)>>10)
+		return err
+	}
+	return cmd
+}
+
 func newDoctor(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
