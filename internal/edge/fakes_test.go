@@ -39,7 +39,7 @@ type (
 		wait func(context.Context) error
 	}
 	fakeDescriber struct{}
-	open          struct{} // nobody hides
+	openly        struct{} // nobody hides
 	fakeSessions  struct {
 		refuse error // what Connect answers, if anything
 		began  chan *fakeSession
@@ -70,7 +70,7 @@ func (fakeDescriber) Describe(_ context.Context, _ parley.UserID, rows []parley.
 	return make([]wire.Row, len(rows)), nil
 }
 
-func (open) Discreet(_ context.Context, _ parley.UserID, all []parley.Receipt) []parley.Receipt {
+func (openly) Discreet(_ context.Context, _ parley.UserID, all []parley.Receipt) []parley.Receipt {
 	return all
 }
 
@@ -133,7 +133,7 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{}, Discretion: open{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{}, Discretion: openly{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

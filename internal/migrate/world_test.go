@@ -27,6 +27,7 @@ type source struct {
 	heads map[parley.ConversationID]store.Head
 	pos   map[parley.UserID]parley.Pos
 	vers  map[string]map[string]uint64
+	ids   string // stands in the ids that add makes
 }
 
 func newSource(t *testing.T, s store.Store, seed uint64) *source {

@@ -290,6 +290,20 @@ func (r *reached) Find(ctx context.Context, c parley.ConversationID, id parley.M
 	return r.Store.Find(ctx, c, id, base)
 }
 
+func (r *reached) Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error) {
+	if err := r.try(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Acts(ctx, c, from, to)
+}
+
+func (r *reached) Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error {
+	if err := r.try(ctx); err != nil {
+		return err
+	}
+	return r.Store.Erase(ctx, c, seqs)
+}
+
 func (r *reached) DirtyAfter(ctx context.Context, of func(int) bool, c parley.ConversationID, limit int) ([]parley.ConversationID, error) {
 	if err := r.try(ctx); err != nil {
 		return nil, err
