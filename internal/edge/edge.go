@@ -34,6 +34,9 @@ type Config struct {
 	Invites       Invites
 	Contacts      Contacts
 	Pictures      Pictures
+	Bots          Bots
+	Webhooks      Webhooks
+	GroupInvites  GroupInvites
 	Conversations Conversations
 	History       History
 	Inboxes       Inboxes
@@ -109,7 +112,7 @@ const (
 // New returns an edge that serves nothing yet. Close ends it.
 func New(cfg Config) (*Edge, error) {
 	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
-		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Pictures == nil, cfg.Discretion == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Pictures == nil, cfg.Bots == nil, cfg.Webhooks == nil, cfg.GroupInvites == nil, cfg.Discretion == nil, cfg.Describer == nil, cfg.Sessions == nil} {
 		if missing {
 			return nil, errors.New("edge: an interface is missing in the configuration")
 		}

@@ -22,9 +22,11 @@ const goodToken = "t-alice"
 // panics when it is called.
 type (
 	// Embedded under their own names, these would hide a method called alike.
-	anySignIn   = edge.SignIn
-	anyInvites  = edge.Invites
-	anyContacts = edge.Contacts
+	anySignIn       = edge.SignIn
+	anyBots         = edge.Bots
+	anyGroupInvites = edge.GroupInvites
+	anyInvites      = edge.Invites
+	anyContacts     = edge.Contacts
 
 	fakeSignIn struct {
 		anySignIn
@@ -133,7 +135,8 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{}, Discretion: openly{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{},
+		Bots: struct{ anyBots }{}, Webhooks: struct{ edge.Webhooks }{}, GroupInvites: struct{ anyGroupInvites }{}, Discretion: openly{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

@@ -174,6 +174,20 @@ var goodCalls = []struct {
 	{"change_conversation", "PATCH", "/v1/conversations/{group}", `{"muted_until":"2120-01-01T00:00:00Z"}`, 200},
 	{"hide", "POST", "/v1/conversations/{group}/hidden", `{"entries":[2]}`, 204},
 	{"conversation", "GET", "/v1/conversations/{group}", "", 200},
+	{"editions", "GET", "/v1/conversations/{direct}/edits/3", "", 200},
+	{"reactors", "GET", "/v1/conversations/{direct}/reactions/3?limit=1", "", 200},
+	{"invite_to_group", "POST", "/v1/conversations/{group}/invites", "", 201},
+	{"invite_to_group", "POST", "/v1/conversations/{group}/invites", `{"uses":2,"hours":1}`, 201},
+	{"group_invites", "GET", "/v1/conversations/{group}/invites?limit=1", "", 200},
+	{"preview_invite", "GET", "/v1/join/{join}", "", 200},
+	{"join", "POST", "/v1/join/{join}", "", 200},
+	{"revoke_group_invite", "DELETE", "/v1/conversations/{group}/invites/{join}", "", 204},
+	{"create_bot", "POST", "/v1/bots", `{"handle":"robo","name":"Robo","webhook":"https://bot.example/in"}`, 201},
+	{"bots", "GET", "/v1/bots", "", 200},
+	{"change_bot", "PATCH", "/v1/bots/robo", `{"name":"Robot","webhook":"https://bot.example/other"}`, 200},
+	{"renew_bot_token", "POST", "/v1/bots/robo/token", "", 201},
+	{"replay_bot", "POST", "/v1/bots/robo/replay", `{"since":"2026-01-01T00:00:00Z"}`, 204},
+	{"delete_bot", "DELETE", "/v1/bots/robo", "", 204},
 	{"change_contact", "PUT", "/v1/contacts/bob", `{"state":"requested","rev":1}`, 200},
 	{"contacts", "GET", "/v1/contacts", "", 200},
 	{"contact", "GET", "/v1/contacts/{bob}", "", 200},
@@ -197,10 +211,12 @@ func TestDocument(t *testing.T) {
 	var invite wire.Invite
 	w.must("", "POST", "/v1/sessions", `{"handle":"alice","password":"correct horse"}`, &other)
 	w.must(w.token, "POST", "/v1/invites", "{}", &invite)
+	var join wire.GroupInvite
+	w.must(w.token, "POST", w.names.Replace("/v1/conversations/{group}/invites"), "{}", &join)
 	doc := w.document()
 	called := map[string]bool{"connect": true} // by TestConformance
 	for _, c := range goodCalls {
-		path := strings.NewReplacer("{code}", invite.Code, "{other}", other.Device.ID).Replace(w.names.Replace(c.path))
+		path := strings.NewReplacer("{code}", invite.Code, "{join}", join.Code, "{other}", other.Device.ID).Replace(w.names.Replace(c.path))
 		headers := []string{w.names.Replace(signedIn)}
 		if c.body != "" && c.body != aPicture {
 			headers = append(headers, asJSON)

@@ -84,6 +84,45 @@ type Contacts interface {
 	Contacts(ctx context.Context, user parley.UserID, cursor string, limit int) (page []account.Contact, next string, err error)
 }
 
+// Bots is the accounts of programs. Each is not_found for a bot that is not
+// owner's.
+type Bots interface {
+	// CreateBot makes a bot. Its token, and the secret of its webhook if it
+	// has one, are shown this once.
+	CreateBot(ctx context.Context, owner parley.UserID, handle, name, webhook string) (b account.Bot, token, secret string, err error)
+	// Bots lists the bots of owner.
+	Bots(ctx context.Context, owner parley.UserID) ([]account.Bot, error)
+	// UpdateBot changes a bot; a webhook gets a new secret, shown this once.
+	UpdateBot(ctx context.Context, owner, bot parley.UserID, c account.BotChange) (b account.Bot, secret string, err error)
+	// DeleteBot ends a bot.
+	DeleteBot(ctx context.Context, owner, bot parley.UserID) error
+	// RenewBotToken makes the token before no good.
+	RenewBotToken(ctx context.Context, owner, bot parley.UserID) (token string, err error)
+}
+
+// Webhooks is where bots are told.
+type Webhooks interface {
+	// ReplayWebhook has a bot's webhook told again from since on.
+	ReplayWebhook(ctx context.Context, owner, bot parley.UserID, since time.Time) error
+}
+
+// GroupInvites lets people into groups. Who may ask has been checked.
+type GroupInvites interface {
+	// CreateGroupInvite makes an invite for so many users (0: 100), good for
+	// ttl (0: a week).
+	CreateGroupInvite(ctx context.Context, by parley.UserID, group parley.ConversationID, uses int, ttl time.Duration) (account.GroupInvite, error)
+	// GroupInvites lists the invites into a group, newest first.
+	GroupInvites(ctx context.Context, group parley.ConversationID, cursor string, limit int) (page []account.GroupInvite, next string, err error)
+	// RevokeGroupInvite is not_found for a code that leads elsewhere.
+	RevokeGroupInvite(ctx context.Context, group parley.ConversationID, code string) error
+	// GroupInvite is not_found alike for a code that was guessed, used up,
+	// expired or revoked.
+	GroupInvite(ctx context.Context, code string) (account.GroupInvite, error)
+	// UseGroupInvite puts a use aside for user, and returns where it leads;
+	// settle is called once it is known whether the user joined.
+	UseGroupInvite(ctx context.Context, code string, user parley.UserID) (group parley.ConversationID, settle func(ctx context.Context, joined bool) error, err error)
+}
+
 // Conversations is the one writer of conversations.
 type Conversations interface {
 	// Create makes a conversation of by and members, who have been checked to
@@ -111,9 +150,9 @@ type History interface {
 	// Editions returns what a message said first and with each edit, none if
 	// it was deleted. It is not_found for a number that is no message.
 	Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error)
-	// Reactors returns every reaction to a message with every member behind
-	// it. It is not_found as Editions is.
-	Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]parley.Reaction, error)
+	// Reactors returns every reaction to a message, and whose it is. It is
+	// not_found as Editions is.
+	Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error)
 	// ByID returns the entry that the message id became, or not_found.
 	ByID(ctx context.Context, reader parley.UserID, c parley.ConversationID, id parley.MessageID) (parley.Entry, error)
 }

@@ -271,6 +271,24 @@ func (f *Fanout) Revoke(user parley.UserID, device parley.DeviceID) {
 	}
 }
 
+// Acquaintance is a Watcher that also wants to know when the user's list of
+// contacts changed.
+type Acquaintance interface {
+	// ContactsChanged takes note and returns, as the methods of a Watcher do.
+	ContactsChanged()
+}
+
+// ContactsChanged tells user's watchers here that their list of contacts
+// changed. It is a hint: who missed it compares at the next connection.
+func (f *Fanout) ContactsChanged(user parley.UserID) {
+	here, _ := f.watching(user)
+	for _, w := range here {
+		if w, ok := w.(Acquaintance); ok {
+			w.ContactsChanged()
+		}
+	}
+}
+
 // Nudge tells user's watchers here, and only them, that c may have entries up to head.
 func (f *Fanout) Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq) {
 	here, _ := f.watching(user)

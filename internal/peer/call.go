@@ -44,6 +44,7 @@ const (
 	opOnline   = "online"    // owner of users: which of them are?
 	opStanding = "standing"  // inbox owner: how far have these users got?
 	opRevoke   = "revoke"    // everybody: a device was signed out
+	opContacts = "contacts"  // everybody: a user's list of contacts changed
 	opCaughtUp = "caught_up" // everybody: have you handed over, in this view?
 )
 

@@ -103,6 +103,7 @@ type Fanout interface {
 	Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq)
 	Stir(user parley.UserID)
 	Revoke(user parley.UserID, device parley.DeviceID)
+	ContactsChanged(user parley.UserID)
 }
 
 // Receipts is the receipts on this node: fanout.Receipts has the contract.

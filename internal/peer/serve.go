@@ -24,6 +24,8 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 		p.remote.remove(from, q.Users)
 	case opMark:
 		p.cfg.Keeper.MarkSoon(q.User, q.Conversation, q.Marker[0], q.Marker[1])
+	case opContacts:
+		p.cfg.Fanout.ContactsChanged(q.User)
 	case opNudge:
 		for _, n := range q.News {
 			if n.Conversation == "" {
@@ -195,6 +197,17 @@ func (p *Peers) durable(ctx context.Context, users []parley.UserID) error {
 		}
 	}
 	return nil
+}
+
+// ContactsChanged has every node tell the sessions of user that their list of
+// contacts changed. A node that does not hear it costs them a moment.
+func (p *Peers) ContactsChanged(user parley.UserID) {
+	p.cfg.Fanout.ContactsChanged(user)
+	for _, m := range p.cfg.Cluster.View().Members {
+		if m.ID != p.self() {
+			p.tell(m.ID, request{Op: opContacts, User: user})
+		}
+	}
 }
 
 // Revoke has every node close the connections of a device that was signed

@@ -29,10 +29,14 @@ type Config struct {
 	Version      string       // "0.0.0"
 	Registration account.Mode // account.ByInvite
 	NoRateLimits bool
-	TextLimit    int      // characters of a text; wire.MaxTextRunes
-	Origins      []string // further origins whose pages may call
-	BaseURL      string   // where people reach the server; empty: links are left out
-	App          fs.FS    // the web app's files; none
+
+	// PrivateWebhooks lets webhooks of bots reach this machine and private
+	// networks.
+	PrivateWebhooks bool
+	TextLimit       int      // characters of a text; wire.MaxTextRunes
+	Origins         []string // further origins whose pages may call
+	BaseURL         string   // where people reach the server; empty: links are left out
+	App             fs.FS    // the web app's files; none
 
 	Hasher         account.HashParams // account.DefaultHash
 	NoPolling      bool               // a goroutine for every connection, as inside a test's bubble

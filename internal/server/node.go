@@ -266,6 +266,15 @@ func (s *Server) revoked(user parley.UserID, device parley.DeviceID) {
 	s.node.peers.Revoke(user, device)
 }
 
+// contactsChanged is told of users whose lists of contacts changed here.
+func (s *Server) contactsChanged(user parley.UserID) {
+	if s.node == nil {
+		s.fanout.ContactsChanged(user)
+		return
+	}
+	s.node.peers.ContactsChanged(user)
+}
+
 // nearest says which node holds a user's inbox.
 func (n *node) nearest() func(parley.UserID) (id, url string) {
 	if n == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
+	"github.com/parley-im/parley/internal/webhook"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -34,6 +35,7 @@ type Server struct {
 	accounts *account.Accounts
 	sessions *session.Hub
 	edge     *edge.Edge
+	webhooks *webhook.Deliverer
 	node     *node // nil: alone
 	setup    string
 
@@ -97,7 +99,8 @@ func (s *Server) compose() (err error) {
 	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
 	s.accounts, err = account.New(account.Config{
 		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
-		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.revoked, Alone: cfg.Cluster == nil,
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Alone: cfg.Cluster == nil, PrivateWebhooks: cfg.PrivateWebhooks,
+		Revoked: s.revoked, ContactsChanged: s.contactsChanged, WebhookChanged: s.webhookChanged, Joined: s.everJoined,
 	})
 	if err != nil {
 		return err
@@ -127,12 +130,14 @@ func (s *Server) composeEdge() (err error) {
 	history := session.History{Conversations: conversations, Fanout: board, Folder: fold.Folder{Acts: cfg.Store, Log: cfg.Store}}
 	describer := describer{conversations: conversations, people: s.accounts, history: history, now: cfg.Now}
 	s.sessions = session.New(session.Config{
-		Conversations: conversations, Inboxes: inboxes, Fanout: board, History: history, Describer: describer,
+		Conversations: conversations, Inboxes: inboxes, Fanout: board, History: history, Contacts: s.accounts, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
 		Whispers: s.whispers, Presence: s.presence,
 	})
+	s.webhooks = s.deliverer(history, inboxes, board)
 	s.edge, err = edge.New(edge.Config{
 		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts, Pictures: s.accounts,
+		Bots: s.accounts, Webhooks: s.accounts, GroupInvites: s.accounts,
 		Conversations: conversations,
 		History:       history,
 		Inboxes:       inboxes,
@@ -220,6 +225,7 @@ func (s *Server) drain(ctx context.Context) error {
 	s.edge.Close()
 	s.owner.Close(ctx)
 	s.sessions.Close()
+	s.webhooks.Close()
 	s.receipts.Close()
 	s.whispers.Close()
 	s.presence.Close()
@@ -260,6 +266,9 @@ func (s *Server) abandon() {
 	s.whispers.Close()
 	s.presence.Kill()
 	s.node.kill()
+	if s.webhooks != nil {
+		s.webhooks.Close()
+	}
 	if s.sessions != nil {
 		s.sessions.Close()
 	}

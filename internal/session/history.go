@@ -95,9 +95,9 @@ func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.Co
 	return h.Folder.Editions(ctx, c, r, seq)
 }
 
-// Reactors returns every reaction to a message with every member behind it. It
+// Reactors returns every reaction to a message, and whose it is. It
 // is not_found as Editions is.
-func (h History) Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]parley.Reaction, error) {
+func (h History) Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error) {
 	r, _, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,11 @@ type Describer interface {
 	Describe(ctx context.Context, reader parley.UserID, rows []parley.Row) ([]wire.Row, error)
 }
 
+// Contacts says how far a user's list of contacts has got.
+type Contacts interface {
+	ContactsRev(ctx context.Context, user parley.UserID) (uint64, error)
+}
+
 // Limiter says how long a user must wait before the next post; 0: go ahead.
 type Limiter interface {
 	Wait(user parley.UserID) time.Duration
@@ -75,6 +80,7 @@ type Config struct {
 	Inboxes       Inboxes
 	Fanout        Fanout
 	History       History
+	Contacts      Contacts // nil: there are none
 	Describer     Describer
 	Limiter       Limiter
 	Logger        *slog.Logger
@@ -137,6 +143,7 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 	}
 	s.out = append(s.out, wire.AppendWelcome(nil, &wire.Welcome{
 		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,
+		Rev: h.contactsRev(parley.UserID(user.ID)),
 	}))
 	at, good := h.position(s.user, hello.Cursor)
 	if !good {
@@ -157,6 +164,19 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 		h.cfg.Presence.Arrived(s.user)
 	}
 	return s, nil
+}
+
+// contactsRev is how far user's list of contacts has got, 0 if that is not
+// known.
+func (h *Hub) contactsRev(user parley.UserID) uint64 {
+	if h.cfg.Contacts == nil {
+		return 0
+	}
+	rev, err := h.cfg.Contacts.ContactsRev(h.ctx, user)
+	if err != nil {
+		return 0
+	}
+	return rev
 }
 
 // position returns where a device with this cursor stands. A cursor of

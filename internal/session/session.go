@@ -45,6 +45,7 @@ type Session struct {
 	receipts map[about]parley.Receipt             // told when there is nothing else to say
 	asides   *asides                              // and these
 	interest *presence.Interest                   // nil until the device watches somebody, or writes
+	contacts bool                                 // the list of contacts changed
 	lead     string                               // where the device is sent; empty: nowhere
 	outBytes int32                                // of out
 	changed  bool                                 // rows may have changed
@@ -187,6 +188,16 @@ func (s *Session) Changed() {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.changed = true
+		s.schedule()
+	}
+}
+
+// ContactsChanged implements fanout.Acquaintance.
+func (s *Session) ContactsChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.contacts = true
 		s.schedule()
 	}
 }

@@ -31,6 +31,7 @@ type work struct {
 	changed  bool
 	receipts map[about]parley.Receipt
 	asides   *asides
+	contacts bool
 	lead     string
 }
 
@@ -51,7 +52,8 @@ func (s *Session) take() (work, bool) {
 	}
 	w.receipts, s.receipts = s.receipts, nil
 	w.asides, s.asides = s.asides, nil
-	s.running = len(w.receipts) > 0 || w.asides != nil
+	w.contacts, s.contacts = s.contacts, false
+	s.running = len(w.receipts) > 0 || w.asides != nil || w.contacts
 	return w, s.running
 }
 
@@ -79,6 +81,9 @@ func (s *Session) run() {
 			frames = append(frames, wire.AppendReceipts(nil, r))
 		}
 		frames = w.asides.frames(frames)
+		if w.contacts {
+			frames = s.tellContacts(frames)
+		}
 		if err != nil {
 			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))
 			s.fail(err)
@@ -99,6 +104,15 @@ func (s *Session) run() {
 			s.mu.Unlock()
 		}
 	}
+}
+
+// tellContacts tells how far the list of contacts has got; nothing if that is
+// not known: it is a hint.
+func (s *Session) tellContacts(frames [][]byte) [][]byte {
+	if rev := s.hub.contactsRev(s.user); rev > 0 {
+		frames = append(frames, wire.AppendContacts(nil, rev))
+	}
+	return frames
 }
 
 // again marks what a round left over.
