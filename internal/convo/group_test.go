@@ -12,6 +12,7 @@ import (
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/store/memstore"
+	"github.com/parley-im/parley/wire"
 )
 
 // blocks is who blocks whom.
@@ -156,6 +157,9 @@ func users(u ...parley.UserID) []parley.UserID { return u }
 // TestMembersRefused has every refusal of a change of members, each of which
 // kills the rule's absence; nothing changes.
 func TestMembersRefused(t *testing.T) {
+	if convo.MaxMembers != wire.MaxMembers {
+		t.Errorf("a group has %d members, and clients are told %d", convo.MaxMembers, wire.MaxMembers)
+	}
 	p := newParty(t)
 	many := func(n int) (out []parley.UserID) {
 		for i := range n {
