@@ -19,7 +19,8 @@ func TestErasedSince(t *testing.T) {
 	for _, interrupted := range []bool{false, true} {
 		from, to := memstore.New(), memstore.New()
 		w := newSource(t, from, 10)
-		w.fill()
+		w.say("conv-0", 300)
+		w.say("conv-1", 20)
 		c := begin(t, to, from)
 		pass := func() {
 			t.Helper()
