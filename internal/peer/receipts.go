@@ -45,6 +45,7 @@ type waiting struct {
 	op           string
 	conversation parley.ConversationID
 	user         parley.UserID
+	discreet     bool // without Read, which those who hear the other form may not pass on
 }
 
 func newSatchels(p *Peers) *satchels {
@@ -78,7 +79,7 @@ func (s *seat) Receipt(r parley.Receipt) { s.r.p.satchels.put(s.node, opShow, r,
 
 // put has a node hear of a receipt.
 func (s *satchels) put(node cluster.NodeID, op string, r parley.Receipt, to ...parley.UserID) {
-	key := waiting{op, r.Conversation, r.User}
+	key := waiting{op, r.Conversation, r.User, r.Read == 0}
 	s.mu.Lock()
 	b := s.of[node]
 	if b == nil {
