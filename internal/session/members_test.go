@@ -9,6 +9,7 @@ import (
 	"time"
 
 	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/wire"
@@ -320,5 +321,125 @@ func TestWithheldIsToldAsANumber(t *testing.T) {
 		}
 		d.session.Closed()
 		other.session.Closed()
+	})
+}
+
+// lost is inboxes whose owner does not answer for a while.
+type lost struct {
+	session.Inboxes
+	gone *bool
+}
+
+func (l lost) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (parley.Seq, parley.Member, bool) {
+	if *l.gone {
+		return 0, parley.Member{}, false
+	}
+	return l.Inboxes.HeadFor(ctx, user, c, at)
+}
+
+// TestWhatWasToldIsNoMembership tells a device of its removal, live, while rows
+// lag; then its user is back. It kills a session that goes on from what it told
+// last: by a nudge, when nobody says what may be read, and by the row, when it
+// comes before the nudge.
+func TestWhatWasToldIsNoMembership(t *testing.T) {
+	for _, unheard := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			gone := false
+			n := newNode(t, func(c *session.Config) { c.Inboxes = lost{c.Inboxes, &gone} })
+			h := newHall(n)
+			d := newDevice(t, guest).connect(n)
+			h.say(2)
+			rest(time.Second)
+			n.store.Fail(func(op string) error {
+				if op == "WriteInboxes" {
+					return store.ErrFull
+				}
+				return nil
+			})
+			h.remove() // 4
+			rest(time.Second)
+			h.say(3)
+			resume := d.stall()
+			d.session.Refuse("1", parley.E(parley.BadRequest, "test", "keeps it busy"))
+			synctest.Wait()
+			gone = unheard
+			h.add(false) // 8
+			h.say(1)
+			if unheard {
+				resume()
+				rest(time.Second)
+				d.told(theHall, 4)
+				n.store.Fail(nil)
+				rest(time.Second)
+			} else {
+				n.store.Fail(nil)
+				rest(time.Second)
+				resume()
+				rest(time.Second)
+			}
+			if seen, want := fmt.Sprint(d.seen[string(theHall)]), "[1 2 3 4 8 9]"; seen != want {
+				t.Errorf("told %s, want %s", seen, want)
+			}
+			d.session.Closed()
+		})
+	}
+}
+
+// asked is a switchboard that remembers how it was read.
+type asked struct {
+	session.Fanout
+	how *[]string
+}
+
+func (a asked) Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
+	*a.how = append(*a.how, fmt.Sprintf("exactly after %d", after))
+	return a.Fanout.Read(ctx, c, after, limit)
+}
+
+func (a asked) ReadAt(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*fanout.Told, error) {
+	*a.how = append(*a.how, fmt.Sprintf("at %d after %d", head, after))
+	return a.Fanout.ReadAt(ctx, c, after, limit, head)
+}
+
+// TestWhoReadsMemory kills a resume, a poll, or a page of somebody who left that
+// believes a tail which may hold what was deleted, and a push or a page that
+// does not use one that is good enough.
+func TestWhoReadsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var how []string
+		var h *hall
+		n := newNode(t, func(c *session.Config) {
+			h = &hall{}
+			c.Conversations, c.Fanout = h, asked{c.Fanout, &how}
+		})
+		*h = *newHall(n)
+		took := func(what string, want ...string) {
+			t.Helper()
+			rest(time.Second)
+			if fmt.Sprint(how) != fmt.Sprint(want) {
+				t.Errorf("%s read %q, want %q", what, how, want)
+			}
+			how = nil
+		}
+		h.say(2)
+		d := newDevice(t, guest).connect(n)
+		took("a resume", "exactly after 0")
+		h.say(1)
+		took("a push", "at 0 after 3")
+		page := func() {
+			after := uint64(1)
+			d.session.Receive(wire.ClientFrame{T: wire.OpRead, Ref: "1", Conversation: string(theHall), After: &after, Limit: 2})
+		}
+		page()
+		took("a page", "at 4 after 1")
+		h.remove()
+		took("a push", "at 0 after 4")
+		page()
+		took("a page of who left", "exactly after 1")
+		if _, err := (session.Poll{Inboxes: n.inbox, Fanout: asked{n.fanout, &how}, Epoch: n.store.Epoch()}).Sync(t.Context(), guest, nil, 9); err != nil {
+			t.Fatal(err)
+		}
+		took("a poll", "exactly after 0")
+		d.session.Closed()
 	})
 }
