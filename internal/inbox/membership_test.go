@@ -104,3 +104,41 @@ func TestBeyondTheEnd(t *testing.T) {
 		t.Errorf("what is beyond the end changes the row to %+v", got)
 	}
 }
+
+// TestMentionsAreBounded kills a row that grows with each mention, whether it
+// is told of them or finds them in the log, and one that keeps the oldest.
+func TestMentionsAreBounded(t *testing.T) {
+	const more = parley.MaxMentioned + 50
+	log := &chatter{mention: me}
+	k := inbox.New(inbox.Config{Store: memstore.New(), Log: log, Logger: slog.New(slog.DiscardHandler), Changed: func(parley.UserID) {}})
+	defer k.Close(t.Context())
+	for user, steps := range map[parley.UserID]int{me: more, you: 1} {
+		log.mention = user
+		for i := range steps {
+			seq := parley.Seq(more - steps + i + 1)
+			k.Advance(user, parley.Advance{Conversation: "g1", Kind: parley.Group, Since: 1, From: seq - 1, Head: seq, Count: uint64(seq), Mentioned: []parley.Seq{seq}})
+			if i%7 == 0 || i == steps-1 {
+				r, err := k.Row(t.Context(), user, "g1")
+				want := min(int(seq), parley.MaxMentioned)
+				if err != nil || len(r.Mentioned) != want || r.Mentioned[want-1] != seq || r.UnreadMentions() != uint64(want) || r.Unread() != uint64(seq) {
+					t.Fatalf("after %d: %d mentions, the last %v, %v; want %d", seq, len(r.Mentioned), r.Mentioned, err, want)
+				}
+			}
+		}
+		r, err := k.Mark(t.Context(), user, "g1", 0, more-3)
+		if err != nil || len(r.Mentioned) != 3 || r.UnreadMentions() != 3 {
+			t.Errorf("read but three: %v, %v", r.Mentioned, err)
+		}
+	}
+}
+
+// chatter is a log in which every message mentions somebody.
+type chatter struct{ mention parley.UserID }
+
+func (l *chatter) Read(_ context.Context, c parley.ConversationID, after parley.Seq, limit int) (out []parley.Entry, _ error) {
+	for range limit {
+		after++
+		out = append(out, parley.Entry{Conversation: c, Seq: after, Kind: parley.KindMessage, Sender: "u-x", Count: uint64(after), Mentions: []parley.UserID{l.mention}})
+	}
+	return out, nil
+}

@@ -116,6 +116,14 @@ func (f forgetful) HeadFor(ctx context.Context, user parley.UserID, c parley.Con
 	return min(had, 1), parley.Member{User: user, Since: 1}, true
 }
 
+// cut ends a connection: what its session still says is lost.
+func (d *device) cut() {
+	d.mu.Lock()
+	d.link.broken, d.closed = true, 0
+	d.mu.Unlock()
+	d.session.Closed()
+}
+
 // leaks says how many numbers reached a device outside its membership, and how
 // many of the present one are missing in the end.
 func leaks(t *testing.T, seed uint64, change ...func(*session.Config)) (outside, missing int) {
@@ -168,7 +176,7 @@ func leaks(t *testing.T, seed uint64, change ...func(*session.Config)) (outside,
 				if connected = !connected; connected {
 					d.connect(n)
 				} else {
-					d.session.Closed()
+					d.cut()
 				}
 			case 8:
 				h.sweep()
@@ -201,7 +209,7 @@ func leaks(t *testing.T, seed uint64, change ...func(*session.Config)) (outside,
 		refused := d.closed != 0 // it came while rows could not be written
 		d.mu.Unlock()
 		if refused {
-			d.session.Closed()
+			d.cut()
 		}
 		if refused || !connected {
 			d.connect(n)
