@@ -187,7 +187,8 @@ type Checkpoint struct {
 const MaxCheckpoints = 32
 
 // MaxRuns bounds [Row.Own]. A user who spoke so many separate times after the
-// read marker has read on: the marker moves over the oldest run.
+// read marker, or from whom so much was withheld, has read on: the marker moves
+// over the oldest run.
 const MaxRuns = 256
 
 // MaxMentioned bounds [Row.Mentioned].

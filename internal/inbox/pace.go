@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"container/heap"
+	"maps"
 	"time"
 
 	parley "github.com/parley-im/parley"
@@ -94,22 +95,21 @@ func (k *Keeper) pending(b *box) <-chan error {
 func (b *box) begin(now time.Time) (d *draft, from time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	taken := make(map[parley.ConversationID]*news, len(b.news))
+	taken := b.news
 	var left map[parley.ConversationID]*news
 	for c, n := range b.news {
 		until, paced := b.paced[c]
-		if len(b.waiters) == 0 && len(n.wishes) == 0 && until.After(now) {
+		switch rests := len(b.waiters) == 0 && len(n.wishes) == 0 && until.After(now); {
+		case rests:
 			if left == nil {
-				left = make(map[parley.ConversationID]*news)
+				taken, left = maps.Clone(b.news), make(map[parley.ConversationID]*news)
 			}
+			delete(taken, c)
 			left[c] = n
 			if from.IsZero() || until.Before(from) {
 				from = until
 			}
-			continue
-		}
-		taken[c] = n
-		if n.Lazy || paced {
+		case n.Lazy || paced:
 			b.pace(c, now)
 		}
 	}

@@ -56,6 +56,7 @@ type waiting struct {
 	conversation parley.ConversationID
 	user         parley.UserID
 	kind         string
+	discreet     bool // without Read, which those who hear the other form may not pass on
 }
 
 func newSatchels(p *Peers) *satchels {
@@ -123,7 +124,7 @@ func (s *seat) Whisper(w parley.Whisper) {
 
 // put has a node hear of a receipt or a whisper.
 func (s *satchels) put(node cluster.NodeID, op string, r receipt, to ...parley.UserID) {
-	key := waiting{op, r.Of.Conversation, r.Of.User, r.Kind}
+	key := waiting{op, r.Of.Conversation, r.Of.User, r.Kind, r.Kind == "" && r.Of.Read == 0}
 	s.mu.Lock()
 	b := s.of[node]
 	if b == nil {

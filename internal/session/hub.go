@@ -38,8 +38,8 @@ type Inboxes interface {
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	// HeadFor returns what a device with that cursor had of c (ok: that is
-	// certain), and the user's membership by the newest that is known; without
-	// Since it is not.
+	// certain), not less than where the membership begins, and the membership
+	// by the newest that is known; without Since it is not.
 	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 }

@@ -48,7 +48,6 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 	for i := range rows {
 		r := &rows[i]
 		had, known := r.HeadFor(page.Cursor)
-		had = max(had, max(r.Since, 1)-1)
 		if !known || had >= r.Head || r.Head-had > maxBehind || int(r.Head-had) > left {
 			continue
 		}

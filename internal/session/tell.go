@@ -134,7 +134,6 @@ func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parl
 	if told, known := s.told(c); known {
 		had, ok = max(had, told), true
 	}
-	had = max(had, m.Since-1) // what was told may be of an earlier membership
 	if m.Until != 0 {
 		head = min(head, m.Until)
 	}

@@ -142,7 +142,10 @@ func newDevice(t *testing.T, user parley.UserID) *device {
 func (d *device) connect(n *node) *device {
 	d.t.Helper()
 	d.link = &link{device: d}
-	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: d.cursor, Follow: d.follow}, d.link)
+	d.mu.Lock()
+	cursor := d.cursor
+	d.mu.Unlock()
+	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: cursor, Follow: d.follow}, d.link)
 	if err != nil {
 		d.t.Fatal(err)
 	}
