@@ -80,8 +80,9 @@ func (w *world) stand(a, b parley.UserID, want string) {
 
 func (w *world) contacts(user parley.UserID) (all []Contact) {
 	w.t.Helper()
-	for cursor := ""; ; {
-		page, next, err := w.Contacts(w.t.Context(), user, cursor, 3)
+	limit := 3
+	for cursor := ""; ; limit = 200 {
+		page, next, err := w.Contacts(w.t.Context(), user, cursor, limit)
 		if err != nil {
 			w.t.Fatal(err)
 		}

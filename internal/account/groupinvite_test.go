@@ -212,6 +212,9 @@ func TestGroupUsesComeBack(t *testing.T) {
 	must(second(t.Context(), true))
 	must(first(t.Context(), false))
 	w.used(i.Code, 1)
+	// Who joined counts, whatever becomes of coming again.
+	must(use(us[1])(t.Context(), false))
+	w.used(i.Code, 1)
 	if w.join(w.Accounts, h, i.Code, us[2]) {
 		t.Error("two in for one use")
 	}

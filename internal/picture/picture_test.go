@@ -211,7 +211,10 @@ func pngSaying(t testing.TB, w, h, rows, size int) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(w)), uint32(h))
 	head = append(head, 1, 0, 0, 0, 0) // one bit of grey
 	var idat bytes.Buffer
-	z := zlib.NewWriter(&idat)
+	z, err := zlib.NewWriterLevel(&idat, zlib.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	row := make([]byte, 1+(w+7)/8)
 	for range rows {
 		if _, err := z.Write(row); err != nil {
@@ -264,8 +267,7 @@ func TestBombsAreNotDecoded(t *testing.T) {
 			t.Errorf("%s: %v, %d bytes allocated", name, err, n)
 		}
 	}
-	square(t, pngSaying(t, 2000, 2000, 2000, 0), 256)
-	square(t, pngSaying(t, MaxSide, 488, 488, 0), 256)
+	square(t, pngSaying(t, MaxSide, 488, 488, 0), side) // all but the greatest that may be
 }
 
 func TestNoPictures(t *testing.T) {
@@ -305,7 +307,7 @@ func noise(seed uint64, see bool) *image.NRGBA {
 
 // What comes out takes no more than its room, whatever goes in.
 func TestRoom(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		for _, see := range []bool{false, true} {
 			if _, _, mediaType := square(t, pngOf(t, noise(seed, see)), 256); mediaType != "image/jpeg" {
 				t.Error(mediaType)
