@@ -20,8 +20,8 @@
 // A session says whom it watches ([Interest]); its node subscribes with the
 // owners, once for each user however many sessions watch, and with a lease as
 // well. Whether the asker may see a user is asked when a session begins to
-// watch and again whenever there is something to tell it: who may not is told
-// that the user is offline, once, which is what it is told of a stranger.
+// watch and again whenever there is something to tell it: who may not any more
+// is told that the user is offline, once, and hears nothing of them after that.
 //
 // # Bounds
 //
