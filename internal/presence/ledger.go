@@ -166,6 +166,7 @@ func (l *ledger) turn(now moment) letters {
 	out := make(letters)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	rush := len(l.restless) > maxNote
 	for u := range l.restless {
 		r := l.of[u]
 		if r == nil {
@@ -189,6 +190,9 @@ func (l *ledger) turn(now moment) letters {
 			delete(l.restless, u)
 		}
 		l.drop(u, r)
+	}
+	if rush && len(l.restless) == 0 {
+		l.restless = make(map[parley.UserID]struct{}) // it leaves no room behind
 	}
 	return out
 }

@@ -273,11 +273,19 @@ func (p *Presence) report(now moment) {
 		n := out.to(p.owner(u))
 		n.Recheck = append(n.Recheck, u)
 	}
-	clear(p.touched)
-	clear(p.wishes)
-	clear(p.rechecked)
+	p.touched, p.wishes, p.rechecked = emptied(p.touched), emptied(p.wishes), emptied(p.rechecked)
 	p.mu.Unlock()
 	p.deliver(out)
+}
+
+// emptied returns a set with nothing in it: a new one where much was, so that
+// a rush leaves no room behind.
+func emptied(set map[parley.UserID]struct{}) map[parley.UserID]struct{} {
+	if len(set) > maxNote {
+		return make(map[parley.UserID]struct{})
+	}
+	clear(set)
+	return set
 }
 
 // deliver takes notes where they belong.
