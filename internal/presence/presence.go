@@ -210,7 +210,7 @@ func (p *Presence) run() {
 		now := p.now()
 		if p.cfg.Nodes != nil && now-p.renewed >= renewEvery {
 			p.renewed = now
-			p.renew(func(owner Node) bool { return owner != p.self })
+			p.renew()
 		}
 		p.report(now)
 		if now-p.swept >= sweepEvery {
@@ -227,22 +227,18 @@ func (p *Presence) run() {
 // there is to know.
 func (p *Presence) Turned() {
 	p.ledger.turned(p.now())
-	p.renew(func(Node) bool { return true })
+	p.renew()
 }
 
-// renew has the owners that of reports true for hear everything once more.
-func (p *Presence) renew(of func(owner Node) bool) {
+// renew has the owners hear everything once more.
+func (p *Presence) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for u := range p.here {
-		if of(p.owner(u)) {
-			p.touched[u] = struct{}{}
-		}
+		p.touched[u] = struct{}{}
 	}
 	for u := range p.watched {
-		if of(p.owner(u)) {
-			p.wishes[u] = struct{}{}
-		}
+		p.wishes[u] = struct{}{}
 	}
 }
 

@@ -229,6 +229,34 @@ func TestOwnerDies(t *testing.T) {
 	})
 }
 
+// TestOwnerComesBack has the owner change and change back, and a device leave
+// in between. It kills a lease that the first owner kept for the second time.
+func TestOwnerComesBack(t *testing.T) {
+	for _, at := range []presence.Node{"a", "b"} {
+		play(t, 3, func(t *testing.T, w *world) {
+			var x parley.UserID // of b, then of c
+			for _, u := range users(1000) {
+				if s := parley.ShardOfUser(u); s%3 == 1 && s%2 == 1 {
+					x = u
+				}
+			}
+			s := w.nodes["a"].session("u-s")
+			s.Watch([]parley.UserID{x})
+			w.nodes[at].arrive(x)
+			rest(10 * time.Second)
+			w.see("a", "c")
+			rest(2 * time.Second)
+			w.nodes[at].leave(x)
+			rest(2 * time.Second)
+			w.see("a", "b", "c")
+			rest(10 * time.Second)
+			if s.online(x) {
+				t.Errorf("who left %s while another node was the owner is a ghost", at)
+			}
+		})
+	}
+}
+
 // TestLostNotes loses what nodes tell each other while things change. It kills
 // a subscription, a report and a change that are told once and never again.
 func TestLostNotes(t *testing.T) {
