@@ -106,6 +106,7 @@ func TestWhispersOfTheFew(t *testing.T) {
 		b := l.listen("u-b")
 		l.whispers.Say(typing("u-a"))
 		<-time.After(3 * time.Second)
+		synctest.Wait()
 		if got := b.take(); got != nil {
 			t.Errorf("of five members, one more than may, one heard %+v", got)
 		}

@@ -89,7 +89,9 @@ func (i *Interest) Spoke(c parley.ConversationID) {
 	defer i.p.mu.Unlock()
 	for n := range i.learned {
 		if l := &i.learned[n]; l.conversation == c {
-			l.until = now + learnFor
+			if l.user != "" { // else it is looked at again once this is over
+				l.until = now + learnFor
+			}
 			return
 		}
 	}

@@ -124,6 +124,30 @@ func TestLearned(t *testing.T) {
 	})
 }
 
+// TestLearnedLater kills a user who is never learned of because they could not
+// be seen at the first message.
+func TestLearnedLater(t *testing.T) {
+	play(t, 1, func(t *testing.T, w *world) {
+		hide := func(b bool) {
+			w.mu.Lock()
+			w.hidden["u-x"] = b
+			w.mu.Unlock()
+		}
+		hide(true)
+		s := w.nodes["a"].session("u-s")
+		s.Spoke("d-u-x")
+		rest(time.Second)
+		hide(false)
+		for range 10 {
+			s.Spoke("d-u-x")
+			rest(time.Minute)
+		}
+		if got := s.take(); len(got) != 1 {
+			t.Errorf("told %+v in ten minutes of talk", got)
+		}
+	})
+}
+
 // TestWatchReplaces kills a watch that adds, an answer that does not come, and
 // what is told of who is not watched any more.
 func TestWatchReplaces(t *testing.T) {
@@ -159,7 +183,6 @@ func TestManyWatches(t *testing.T) {
 	play(t, 3, func(t *testing.T, w *world) {
 		s := w.nodes["a"].session("u-s")
 		all := users(1000)
-		clear(w.notes)
 		for i := range 1000 {
 			s.Watch(all[i%700:])
 			rest(10 * time.Millisecond)

@@ -52,11 +52,17 @@ func newLedger(p *Presence) *ledger {
 }
 
 // turned takes note that shards may have come here, whose leases are still to
-// be reported.
+// be reported, and gone: what is known of those is not renewed here any more,
+// and would be wrong when they come back.
 func (l *ledger) turned(now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settled = now + settle
+	for u := range l.of {
+		if l.p.owner(u) != l.p.self {
+			delete(l.of, u)
+		}
+	}
 }
 
 // record returns the record of u, making it. l.mu is held, as it is in all
@@ -166,6 +172,7 @@ func (l *ledger) turn(now moment) letters {
 	out := make(letters)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	rush := len(l.restless) > maxNote
 	for u := range l.restless {
 		r := l.of[u]
 		if r == nil {
@@ -190,6 +197,9 @@ func (l *ledger) turn(now moment) letters {
 		}
 		l.drop(u, r)
 	}
+	if rush && len(l.restless) == 0 {
+		l.restless = make(map[parley.UserID]struct{}) // it leaves no room behind
+	}
 	return out
 }
 
@@ -213,8 +223,12 @@ func (l *ledger) state(u parley.UserID, r *record, now moment) (State, bool) {
 	return State{User: u, Online: online, Seen: l.seen[u]}, online || now >= l.settled
 }
 
-// expire ends what was not renewed, but for what is this node's own.
+// expire ends what was not renewed. A node alone renews nothing: it hears of
+// every end.
 func (l *ledger) expire(now moment) {
+	if l.p.cfg.Nodes == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for u, r := range l.of {
@@ -223,13 +237,13 @@ func (l *ledger) expire(now moment) {
 		for _, x := range r.leases {
 			last = max(last, x.until-l.p.cfg.Lease)
 		}
-		r.leases = slices.DeleteFunc(r.leases, func(x lease) bool { return x.node != l.p.self && now > x.until })
+		r.leases = slices.DeleteFunc(r.leases, func(x lease) bool { return now > x.until })
 		if had > 0 && len(r.leases) == 0 {
 			r.leases, r.at, r.online = nil, now, false
 			l.saw(u, last)
 			l.restless[u] = struct{}{}
 		}
-		r.told = slices.DeleteFunc(r.told, func(t told) bool { return t.node != l.p.self && now > t.until })
+		r.told = slices.DeleteFunc(r.told, func(t told) bool { return now > t.until })
 		l.drop(u, r)
 	}
 }

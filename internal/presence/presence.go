@@ -20,8 +20,8 @@
 // A session says whom it watches ([Interest]); its node subscribes with the
 // owners, once for each user however many sessions watch, and with a lease as
 // well. Whether the asker may see a user is asked when a session begins to
-// watch and again whenever there is something to tell it: who may not is told
-// that the user is offline, once, which is what it is told of a stranger.
+// watch and again whenever there is something to tell it: who may not any more
+// is told that the user is offline, once, and hears nothing of them after that.
 //
 // # Bounds
 //
@@ -210,7 +210,7 @@ func (p *Presence) run() {
 		now := p.now()
 		if p.cfg.Nodes != nil && now-p.renewed >= renewEvery {
 			p.renewed = now
-			p.renew(func(owner Node) bool { return owner != p.self })
+			p.renew()
 		}
 		p.report(now)
 		if now-p.swept >= sweepEvery {
@@ -227,22 +227,18 @@ func (p *Presence) run() {
 // there is to know.
 func (p *Presence) Turned() {
 	p.ledger.turned(p.now())
-	p.renew(func(Node) bool { return true })
+	p.renew()
 }
 
-// renew has the owners that of reports true for hear everything once more.
-func (p *Presence) renew(of func(owner Node) bool) {
+// renew has the owners hear everything once more.
+func (p *Presence) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for u := range p.here {
-		if of(p.owner(u)) {
-			p.touched[u] = struct{}{}
-		}
+		p.touched[u] = struct{}{}
 	}
 	for u := range p.watched {
-		if of(p.owner(u)) {
-			p.wishes[u] = struct{}{}
-		}
+		p.wishes[u] = struct{}{}
 	}
 }
 
@@ -273,11 +269,19 @@ func (p *Presence) report(now moment) {
 		n := out.to(p.owner(u))
 		n.Recheck = append(n.Recheck, u)
 	}
-	clear(p.touched)
-	clear(p.wishes)
-	clear(p.rechecked)
+	p.touched, p.wishes, p.rechecked = emptied(p.touched), emptied(p.wishes), emptied(p.rechecked)
 	p.mu.Unlock()
 	p.deliver(out)
+}
+
+// emptied returns a set with nothing in it: a new one where much was, so that
+// a rush leaves no room behind.
+func emptied(set map[parley.UserID]struct{}) map[parley.UserID]struct{} {
+	if len(set) > maxNote {
+		return make(map[parley.UserID]struct{})
+	}
+	clear(set)
+	return set
 }
 
 // deliver takes notes where they belong.

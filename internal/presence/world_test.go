@@ -148,6 +148,22 @@ func rest(d time.Duration) {
 	synctest.Wait()
 }
 
+// counted returns how many notes there were since it was last asked.
+func (w *world) counted() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	notes := w.notes
+	w.notes = map[string]int{}
+	return notes
+}
+
+// loses has notes lost from now on; nil: none.
+func (w *world) loses(f func(from, to presence.Node) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lose = f
+}
+
 // kill ends a node without a word, and with it what is connected there.
 func (w *world) kill(id presence.Node, users ...parley.UserID) {
 	w.mu.Lock()

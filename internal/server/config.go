@@ -43,6 +43,7 @@ type Config struct {
 	MaxConnections int                // edge's default
 	Coalesce       time.Duration      // least time between two writes of inbox rows; inbox's default
 	SettleEvery    time.Duration      // how often dirty marks of quiet conversations go; a minute
+	Lease          time.Duration      // how long a node is believed about who is online there; presence's default
 	DrainSpread    time.Duration      // over how long connections are told to leave; 10 s at most
 
 	Cluster *Cluster // nil: this server is alone

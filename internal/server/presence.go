@@ -22,6 +22,7 @@ func (s *Server) composeEphemera() {
 	s.presence = presence.New(presence.Config{
 		Nodes: s.node.presences(), Visible: acquainted, Other: acquainted.other,
 		LastSeen: s.lastSeen, Now: cfg.Now, Logger: cfg.Logger,
+		Lease: cfg.Lease,
 	})
 	s.whispers = fanout.NewWhispers(fanout.WhispersConfig{
 		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.whisperers(), MaxMembers: wire.MaxReceipts,

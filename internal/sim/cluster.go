@@ -25,6 +25,7 @@ type ClusterConfig struct {
 	Sends int                                                  // what each device composes; 0: 30
 	Nodes int                                                  // 0: 3
 	Wrap  func(node cluster.NodeID, s store.Store) store.Store // seeds a fault into one node's store; nil: none
+	Lease time.Duration                                        // of presence; 0: the server's
 	Log   *slog.Logger                                         // of the nodes; nil: discards
 }
 
@@ -135,7 +136,7 @@ func (w *ClusterWorld) start(ctx context.Context, n *clusterNode) error {
 	}
 	n.srv, err = server.Start(ctx, server.Config{
 		Store: s, Listener: n.net.Listen(), Registration: account.Open, NoRateLimits: true, NoPolling: true,
-		Hasher: account.HashParams{Time: 1, MemoryKiB: 8, Threads: 1}, SettleEvery: 10 * time.Second, Logger: logger,
+		Hasher: account.HashParams{Time: 1, MemoryKiB: 8, Threads: 1}, SettleEvery: 10 * time.Second, Logger: logger, Lease: w.cfg.Lease,
 		Cluster: &server.Cluster{ID: n.id, Bus: w.hub.Bus(n.id)},
 	})
 	if err != nil {
