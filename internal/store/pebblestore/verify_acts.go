@@ -38,7 +38,7 @@ func (c *check) acts() error {
 		if err != nil {
 			return err
 		}
-		if id != of.c || target != of.bodies[0] {
+		if len(of.bodies) == 0 || id != of.c || target != of.bodies[0] {
 			if err := c.remains(&of); err != nil {
 				return err
 			}
