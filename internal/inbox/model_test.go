@@ -296,7 +296,7 @@ func (k *talk) check() {
 // a mention that is forgotten by a sweep or remembered past the marker, a wish
 // lost to a conflict, and a device that is sent on from a number it lacks.
 func TestRowsAreWhatTheLogSays(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		k := newTalk(t, seed)
 		k.publish(0)
 		for range 40 {
