@@ -27,16 +27,12 @@ type Entry struct {
 // Wire returns e as it crosses the wire.
 func (e *Entry) Wire() wire.Entry {
 	w := wire.EntryOf(&e.Entry)
-	w.Edited, w.Deleted, w.Forwarded = e.Edited, e.Deleted, e.Forwarded
+	w.Edited, w.Deleted = e.Edited, e.Deleted
 	if !e.EditedAt.IsZero() {
 		w.EditedAt = wire.Time(e.EditedAt)
 	}
-	w.Reactions, w.Mentions = nil, nil
 	for _, r := range e.Reactions {
 		w.Reactions = append(w.Reactions, wire.Reaction{Text: r.Text, Count: uint64(r.Count), Users: idsOf[string](r.Users)})
-	}
-	if len(e.Mentions) > 0 {
-		w.Mentions = idsOf[string](e.Mentions)
 	}
 	return w
 }
@@ -62,18 +58,10 @@ func entryOf(conv parley.ConversationID, w *wire.Entry) (Entry, error) {
 	if conv != "" && e.Conversation != conv {
 		return Entry{}, parley.E(parley.Internal, "client.entry", "the server mixed up two conversations")
 	}
-	out := Entry{Entry: e, Edited: w.Edited, Deleted: w.Deleted, AsOf: e.Seq}
-	out.Mentions, out.Forwarded = nil, w.Forwarded
-	if len(w.Mentions) > 0 {
-		out.Mentions = idsOf[parley.UserID](w.Mentions)
-	}
-	if w.EditedAt != "" {
-		if out.EditedAt, err = wire.ParseTime(w.EditedAt); err != nil {
-			return Entry{}, err
-		}
-	}
-	for _, r := range w.Reactions {
-		out.Reactions = append(out.Reactions, parley.Reaction{Text: r.Text, Count: int(min(r.Count, wire.MaxMembers)), Users: idsOf[parley.UserID](r.Users)})
+	out := Entry{Entry: e, AsOf: e.Seq}
+	if f := e.Fold; f != nil {
+		out.Edited, out.EditedAt, out.Deleted, out.Reactions = w.Edited, f.EditedAt, f.Deleted, f.Reactions
+		out.Fold = nil
 	}
 	return out, nil
 }

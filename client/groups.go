@@ -22,13 +22,13 @@ func (c *Client) AddMembers(ctx context.Context, conv parley.ConversationID, all
 // RemoveMember removes a user, by id or handle, from a group that one
 // administers. They read nothing that comes after.
 func (c *Client) RemoveMember(ctx context.Context, conv parley.ConversationID, user string) error {
-	return c.once(ctx, http.MethodDelete, memberPath(conv, user), nil)
+	return c.once(ctx, http.MethodDelete, memberPath(conv, user)+"?id="+string(c.NewMessageID()), nil)
 }
 
 // Leave takes this user out of a group. If the owner leaves, the server makes
 // another member the owner.
 func (c *Client) Leave(ctx context.Context, conv parley.ConversationID) error {
-	return c.RemoveMember(ctx, conv, c.cred.User.ID)
+	return c.RemoveMember(ctx, conv, "me")
 }
 
 // SetRole says what a member may do; only the owner may. Who makes another the
@@ -115,7 +115,7 @@ func (c *Client) Reactors(ctx context.Context, conv parley.ConversationID, messa
 type Search struct {
 	Text          string
 	Conversation  parley.ConversationID
-	Sender        string // by id or handle
+	Sender        parley.UserID
 	After, Before time.Time
 }
 
@@ -127,7 +127,7 @@ func (c *Client) Search(ctx context.Context, s Search) iter.Seq2[wire.Found, err
 		q.Set("conversation", string(s.Conversation))
 	}
 	if s.Sender != "" {
-		q.Set("sender", s.Sender)
+		q.Set("sender", string(s.Sender))
 	}
 	if !s.After.IsZero() {
 		q.Set("after", wire.Time(s.After))

@@ -263,7 +263,7 @@ func TestEntryWire(t *testing.T) {
 		Reactions: []parley.Reaction{{Text: "👍", Count: 1, Users: []parley.UserID{"u1"}}}}
 	w := in.Wire()
 	out, err := entryOf("c1", &w)
-	if out.Fold = nil; err != nil || !reflect.DeepEqual(in, out) {
+	if err != nil || !reflect.DeepEqual(in, out) {
 		t.Errorf("got  %+v\nwant %+v, %v", out, in, err)
 	}
 }
