@@ -245,3 +245,25 @@ func (e *TimelineEntry) feel(user parley.UserID, text string) {
 		r.Users = append(r.Users, user)
 	}
 }
+
+// With returns e as it will read once p, which me has waiting to be sent and
+// which is about e, is in the log.
+func (e *TimelineEntry) With(me parley.UserID, p *parley.Post) *TimelineEntry {
+	out := *e
+	out.Reactions = slices.Clone(e.Reactions)
+	for i := range out.Reactions {
+		out.Reactions[i].Users = slices.Clone(out.Reactions[i].Users)
+	}
+	unclear := out.Unclear
+	out.apply(&Entry{Entry: parley.Entry{Kind: p.Kind, Sender: me, Body: p.Body}})
+	out.Unclear = unclear
+	switch {
+	case out.Deleted:
+		out.Body, out.Reactions, out.Edited, out.Pinned = parley.Body{}, nil, false, false
+	case p.Kind == parley.KindReaction:
+		out.Mine = string(p.Body.Data)
+	case p.Kind == parley.KindPin, p.Kind == parley.KindUnpin:
+		out.Pinned = p.Kind == parley.KindPin
+	}
+	return &out
+}
