@@ -65,7 +65,7 @@ func chat(ctx context.Context, e env, c *client.Client, h home, to string) (err 
 	}
 	width, height := e.screen()
 	err = terminal.Run(ctx, terminal.Config{
-		Client: c, Queue: q, To: to,
+		Client: c, Queue: q, Shelf: h.shelf(), To: to,
 		In: e.stdin, Out: e.stdout, Environ: e.environ(), Now: e.now, Zone: time.Local, Width: width, Height: height,
 	})
 	cancel()

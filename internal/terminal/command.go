@@ -128,13 +128,11 @@ func (s *state) openHandle(handle string) []effect {
 			return s.enter(c)
 		}
 	}
-	s.goTo = handle
 	if s.link.up {
+		s.goTo = handle
 		return []effect{openDirect(handle)}
 	}
-	c := s.chat(client.To(handle))
-	c.row.Kind, c.row.With, c.arrived = string(parley.Direct), &wire.User{Handle: handle, Name: "@" + handle}, s.now
-	return s.enter(c)
+	return s.enter(s.place(client.To(handle)))
 }
 
 func (s *state) cmdNew(_ *chat, arg string) []effect {

@@ -39,6 +39,8 @@ type (
 		conv            parley.ConversationID
 		delivered, read parley.Seq
 	}
+	// putAway puts what the next run should know into the shelf.
+	putAway struct{ shelf }
 	// typing tells others that this user is.
 	typing struct{ conv parley.ConversationID }
 	// watch says whose presence is on the screen.
@@ -64,10 +66,13 @@ type driver struct {
 	client *client.Client
 	queue  *client.Queue
 	voice  *client.Voice
+	shelf  string
 	tell   func(tea.Msg)
 
 	posts chan keep     // to the goroutine that queues, in order
 	marks chan struct{} // capacity one: something is to be marked
+
+	writing sync.Mutex // held while the shelf is written
 
 	mu     sync.Mutex
 	marked map[parley.ConversationID]mark
@@ -76,9 +81,9 @@ type driver struct {
 // maxUnkept bounds what waits for the disk. A person does not type so fast.
 const maxUnkept = 256
 
-func newDriver(ctx context.Context, c *client.Client, q *client.Queue, tell func(tea.Msg)) *driver {
+func newDriver(ctx context.Context, c *client.Client, q *client.Queue, shelf string, tell func(tea.Msg)) *driver {
 	return &driver{
-		ctx: ctx, client: c, queue: q, voice: new(client.Voice), tell: tell,
+		ctx: ctx, client: c, queue: q, voice: new(client.Voice), shelf: shelf, tell: tell,
 		posts: make(chan keep, maxUnkept), marks: make(chan struct{}, 1), marked: map[parley.ConversationID]mark{},
 	}
 }
@@ -109,6 +114,8 @@ func (d *driver) do(effects []effect) tea.Cmd {
 			})
 		case mark:
 			d.mark(e)
+		case putAway:
+			cmds = append(cmds, func() tea.Msg { d.shelve(e.shelf); return nil })
 		case typing:
 			d.voice.Whisper(e.conv, client.Typing)
 		case watch:
@@ -187,5 +194,14 @@ func (d *driver) tellMarks() {
 		case <-d.ctx.Done():
 			return
 		}
+	}
+}
+
+// shelve writes the shelf. If that fails, the next run begins without.
+func (d *driver) shelve(s shelf) {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if d.shelf != "" && (len(s.Rows) > 0 || len(s.Contacts) > 0) {
+		_ = s.write(d.shelf)
 	}
 }

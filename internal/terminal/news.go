@@ -82,6 +82,9 @@ func (s *state) hear(msg tea.Msg) []effect {
 
 func (s *state) hearOnline(w wire.ServerFrame) []effect {
 	s.link = link{up: true}
+	if s.notice.bad {
+		s.notice = notice{} // most likely about the connection
+	}
 	if w.Limits != nil {
 		s.limits = *w.Limits
 		s.compose.CharLimit = s.limits.Text
@@ -119,9 +122,12 @@ func (s *state) hearNews(n *client.News) []effect {
 	}
 	for i := range n.Rows {
 		s.hearRow(&n.Rows[i])
+		if l := n.Rows[i].Last; l != nil && n.Rows[i].With == nil {
+			out = append(out, s.askName(parley.UserID(l.Sender))...)
+		}
 	}
-	if n.Cursor != "" && len(n.Rows) >= 0 && !s.synced {
-		s.synced = true
+	if n.Cursor != "" && !s.synced {
+		s.synced, s.shelved = true, s.now
 		if s.open == nil && s.cursor == "" && s.goTo == "" {
 			if l := s.list(); len(l) > 0 {
 				s.cursor = l[0].id
@@ -143,11 +149,7 @@ func (s *state) hearEntry(e client.Entry) []effect {
 	c.lines.Add(e)
 	delete(c.typing, e.Sender)
 	s.settle(e.ID)
-	var out []effect
-	if _, known := s.people[e.Sender]; !known && e.Sender != "" && !s.asked[e.Sender] {
-		s.asked[e.Sender] = true
-		out = append(out, readUser(e.Sender))
-	}
+	out := s.askName(e.Sender)
 	switch e.Kind {
 	case parley.KindMessage:
 		if e.Seq > parley.Seq(c.row.Head) {
@@ -182,6 +184,9 @@ func (s *state) hearRow(row *wire.Row) {
 	c.row = *row
 	if row.With != nil {
 		s.meet(*row.With)
+		if stands := s.chats[client.To(row.With.Handle)]; stands != nil && stands != s.open {
+			delete(s.chats, stands.id) // it stood for this one
+		}
 	}
 	runs := make([]parley.Run, len(row.Hidden))
 	for i, r := range row.Hidden {
@@ -231,7 +236,9 @@ func (s *state) hearPage(msg pageRead) []effect {
 	c.busy = false
 	if msg.err != nil {
 		c.seek = 0
-		s.complain(sentence(msg.err))
+		if s.link.up {
+			s.complain(sentence(msg.err))
+		}
 		return nil
 	}
 	c.lines.Add(msg.page.Entries...)
@@ -255,15 +262,23 @@ func (s *state) hearPage(msg pageRead) []effect {
 	return append(out, s.reading()...)
 }
 
+// askName asks once how somebody is called.
+func (s *state) askName(u parley.UserID) []effect {
+	if _, known := s.people[u]; known || u == "" || s.asked[u] {
+		return nil
+	}
+	s.asked[u] = true
+	return []effect{readUser(u)}
+}
+
 // askNames asks how those are called who said entries.
 func (s *state) askNames(c *chat, entries []client.Entry) []effect {
+	if c.members == nil {
+		return nil // they are on their way, with names
+	}
 	var out []effect
 	for _, e := range entries {
-		if _, known := s.people[e.Sender]; known || e.Sender == "" || s.asked[e.Sender] || c.members == nil {
-			continue // the members are on their way
-		}
-		s.asked[e.Sender] = true
-		out = append(out, readUser(e.Sender))
+		out = append(out, s.askName(e.Sender)...)
 	}
 	return out
 }
@@ -271,7 +286,7 @@ func (s *state) askNames(c *chat, entries []client.Entry) []effect {
 func (s *state) hearConversation(msg conversationRead) []effect {
 	c := s.chat(msg.id)
 	if msg.err != nil {
-		if s.open == c && parley.CodeOf(msg.err) != parley.Overloaded {
+		if s.open == c && s.link.up {
 			s.complain(sentence(msg.err))
 		}
 		return nil
@@ -306,6 +321,9 @@ func (s *state) hold(c *chat, w *wire.Conversation) {
 	c.members = w.Members
 	c.row.Kind = w.Kind
 	c.row.Title = w.Title
+	if w.Last == nil {
+		w.Last = c.row.Last
+	}
 	if w.Pos >= c.row.Pos {
 		with := c.row.With
 		c.row = wire.Row{ID: w.ID, Kind: w.Kind, Title: w.Title, With: with, Head: w.Head, Unread: w.Unread, Read: w.Read, Delivered: w.Delivered,
@@ -332,7 +350,9 @@ func (s *state) hearOpened(msg opened) []effect {
 		if parley.CodeOf(msg.err).Retry() == parley.GiveUp || parley.CodeOf(msg.err) == parley.Internal {
 			s.goTo = ""
 		}
-		s.complain(sentence(msg.err))
+		if s.link.up || s.goTo == "" {
+			s.complain(sentence(msg.err))
+		}
 		return nil
 	}
 	wanted := msg.with == "" || s.goTo == msg.with
@@ -388,6 +408,10 @@ func (s *state) hearTick(now time.Time) []effect {
 		s.notice = notice{}
 	}
 	var out []effect
+	if s.synced && now.Sub(s.shelved) >= shelveEvery {
+		s.shelved = now
+		out = append(out, putAway{s.shelve()})
+	}
 	for _, c := range s.chats {
 		for u, until := range c.typing {
 			if now.After(until) {

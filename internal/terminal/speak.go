@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/client"
+	"github.com/parley-im/parley/wire"
 )
 
 // enqueue says p in c. about is the message it is about if that has no number.
@@ -57,11 +58,31 @@ func (s *state) waits(c *chat) (messages, acts []*waiting) {
 // adopt takes what an earlier run left in a queue.
 func (s *state) adopt(pending []parley.Post, failed []client.Failure) {
 	for _, p := range pending {
+		s.place(p.Conversation)
 		s.waiting = append(s.waiting, &waiting{post: p, kept: true, at: s.now})
 	}
 	for _, f := range failed {
+		s.place(f.Post.Conversation)
 		s.waiting = append(s.waiting, &waiting{post: f.Post, about: f.About, kept: true, at: s.now, err: sentence(f.Err)})
 	}
+}
+
+// place makes sure that a conversation is in the list in which something waits.
+func (s *state) place(id parley.ConversationID) *chat {
+	handle, person := client.Handle(id)
+	for _, c := range s.chats {
+		if person && c.row.With != nil && c.row.With.Handle == handle {
+			return c
+		}
+	}
+	c := s.chat(id)
+	if person && c.row.With == nil {
+		c.row.Kind, c.row.With = string(parley.Direct), &wire.User{Handle: handle, Name: "@" + handle}
+	}
+	if c.arrived.IsZero() && c.row.Last == nil {
+		c.arrived = s.now
+	}
+	return c
 }
 
 // settle drops what the stream told.

@@ -51,6 +51,7 @@ type state struct {
 	panel   *panel
 	ask     *question
 	notice  notice
+	shelved time.Time // when the shelf was last put in order
 	typed   time.Time // when others were last told that this user types
 	goTo    string    // the handle of whom to open once it is known
 }

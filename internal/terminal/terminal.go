@@ -28,6 +28,9 @@ type Config struct {
 	// Queue keeps what is said until it is sent. What an earlier run left in it
 	// is shown and sent. The caller closes it.
 	Queue *client.Queue
+	// Shelf is a file that helps the next run to begin without the server; empty:
+	// there is none.
+	Shelf string
 	// To is the conversation to open first: @handle or an id; empty: none.
 	To string
 
@@ -47,8 +50,9 @@ func Run(ctx context.Context, cfg Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var program *tea.Program
-	d := newDriver(ctx, cfg.Client, cfg.Queue, func(msg tea.Msg) { program.Send(msg) })
+	d := newDriver(ctx, cfg.Client, cfg.Queue, cfg.Shelf, func(msg tea.Msg) { program.Send(msg) })
 	s := newState(cfg.Client.Credentials().User, cfg.Now(), cfg.Zone, cfg.Client.NewMessageID)
+	s.unshelve(readShelf(cfg.Shelf, s.me.ID))
 	s.adopt(cfg.Queue.Pending(), cfg.Queue.Failed())
 	first := s.begin(cfg.To)
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(cfg.In), tea.WithOutput(cfg.Out), tea.WithEnvironment(cfg.Environ), tea.WithoutSignalHandler()}
@@ -65,6 +69,7 @@ func Run(ctx context.Context, cfg Config) error {
 	stopped := ctx.Err() != nil
 	cancel()
 	running.Wait()
+	d.shelve(s.shelve())
 	if stopped {
 		return nil // being asked to end is no failure
 	}
