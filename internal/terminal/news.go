@@ -128,10 +128,10 @@ func (s *state) hearNews(n *client.News) []effect {
 	}
 	if n.Cursor != "" && !s.synced {
 		s.synced, s.shelved = true, s.now
-		if s.open == nil && s.cursor == "" && s.goTo == "" {
-			if l := s.list(); len(l) > 0 {
-				s.cursor = l[0].id
-			}
+	}
+	if s.chats[s.cursor] == nil && s.goTo == "" {
+		if l := s.list(); len(l) > 0 {
+			s.cursor = l[0].id
 		}
 	}
 	if n.Reset && s.open != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	Environ []string  // TERM, NO_COLOR and their like
 	Now     func() time.Time
 	Zone    *time.Location
+	// shown, if it is not nil, is told each screen.
+	shown func(screen string)
 	// Width and Height are the size of a screen that cannot be asked; 0: 80 by 24.
 	Width, Height int
 }
@@ -59,7 +61,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Width > 0 {
 		options = append(options, tea.WithWindowSize(cfg.Width, cfg.Height))
 	}
-	m := &model{state: s, driver: d, now: cfg.Now, first: first}
+	m := &model{state: s, driver: d, now: cfg.Now, first: first, shown: cfg.shown}
 	program = tea.NewProgram(m, options...)
 	var running sync.WaitGroup
 	for _, f := range []func(){d.keeps, d.tellMarks, d.subscribe, d.flush} {
@@ -116,6 +118,7 @@ type model struct {
 	driver *driver
 	now    func() time.Time
 	first  []effect
+	shown  func(screen string)
 }
 
 // Init implements tea.Model.
@@ -140,6 +143,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // View implements tea.Model.
 func (m *model) View() tea.View {
 	text, cursor := m.state.view()
+	if m.shown != nil {
+		m.shown(text)
+	}
 	v := tea.NewView(text)
 	v.AltScreen, v.ReportFocus, v.MouseMode = true, true, tea.MouseModeCellMotion
 	v.Cursor, v.WindowTitle = cursor, m.state.windowTitle()
