@@ -282,7 +282,7 @@ type kindRule struct {
 
 var kindRules = [...]kindRule{
 	{parley.KindMessage, fieldBody, fieldReplyTo | fieldMentions | fieldForwarded},
-	{parley.KindEdit, fieldBody | fieldTarget, fieldMentions},
+	{parley.KindEdit, fieldBody | fieldTarget, 0},
 	{parley.KindDelete, fieldTarget, 0},
 	{parley.KindReaction, fieldTarget, fieldBody}, // without a body it is taken back
 	{parley.KindPin, fieldTarget, 0},

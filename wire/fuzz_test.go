@@ -167,7 +167,7 @@ func postOracle[T any](f *ClientFrame, fields map[string]T) bool {
 		return false
 	}
 	alone := kind == "message" || !has("reply_to") && !has("forwarded")
-	return body && target && alone && (kind == "message" || kind == "edit" || !has("mentions"))
+	return body && target && alone && (kind == "message" || !has("mentions"))
 }
 
 func FuzzDecodeClient(f *testing.F) {
