@@ -57,7 +57,8 @@ type (
 	done struct {
 		text  string
 		err   error
-		after func(s *state) []effect
+		after func(s *state) []effect // when it did
+		undo  func(s *state)          // when it did not
 	}
 )
 

@@ -47,6 +47,9 @@ func (s *state) block(c *chat, items []item, i, width int) []string {
 		}
 		for _, line := range s.wrap(s.happened(c, it.entry), width-2*indent) {
 			out = append(out, s.theme.faint.Render(sign+line))
+			if it.key != c.selected {
+				sign = "  "
+			}
 		}
 	}
 	return out

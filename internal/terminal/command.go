@@ -250,11 +250,16 @@ func (s *state) setContact(c *chat, arg, to, text string) []effect {
 	if id, ok := s.handleOf(handle); ok {
 		user, known = string(id), id
 	}
-	rev := max(s.contacts[known].Rev+1, uint64(s.now.UnixMilli()))
+	had, stood := s.contacts[known]
+	rev := max(had.Rev+1, uint64(s.now.UnixMilli()))
 	if to == client.ContactBlocked && known != "" { // here at once
 		s.contacts[known] = wire.Contact{User: s.people[known], State: to, Rev: rev}
 	}
-	return []effect{setContact(user, to, rev, text+" @"+handle)}
+	return []effect{setContact(user, to, rev, text+" @"+handle, func(s *state) {
+		if delete(s.contacts, known); stood {
+			s.contacts[known] = had
+		}
+	})}
 }
 
 func (s *state) cmdName(_ *chat, arg string) []effect {

@@ -388,6 +388,9 @@ func (s *state) hearOpened(msg opened) []effect {
 func (s *state) hearDone(msg done) []effect {
 	if msg.err != nil {
 		s.complain(sentence(msg.err))
+		if msg.undo != nil {
+			msg.undo(s)
+		}
 		return nil
 	}
 	if msg.text != "" {

@@ -80,7 +80,7 @@ func hideEntry(conv parley.ConversationID, seq parley.Seq) effect {
 
 // setContact changes how this user stands with another. A block is asked for
 // again until there is an answer.
-func setContact(user, to string, rev uint64, text string) effect {
+func setContact(user, to string, rev uint64, text string, undo func(s *state)) effect {
 	return call{fmt.Sprint("contact ", user, " ", to), func(ctx context.Context, c *client.Client) tea.Msg {
 		try := func(ctx context.Context) error {
 			_, err := c.SetContact(ctx, user, to, rev)
@@ -92,7 +92,7 @@ func setContact(user, to string, rev uint64, text string) effect {
 		} else {
 			err = try(ctx)
 		}
-		return done{text: text, err: err, after: func(*state) []effect { return []effect{readContacts()} }}
+		return done{text: text, err: err, after: func(*state) []effect { return []effect{readContacts()} }, undo: undo}
 	}}
 }
 
