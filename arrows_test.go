@@ -56,11 +56,12 @@ var arrows = map[string]arrow{
 
 	"internal/server": {[]string{".", "wire", "internal/edge", "internal/cluster", "internal/peer", "internal/presence", "internal/session", "internal/router", "internal/convo", "internal/fanout", "internal/inbox", "internal/account", "internal/fold", "internal/search", "internal/webhook", "internal/store"},
 		"the composition root wires everything, but which engine it gets is the command's choice"},
-	"internal/load": {[]string{".", "wire"}, "load comes from outside, over sockets: sharing code with the server would flatter it"},
-	"internal/sim":  {nil, "worlds are made of everything"},
-	"cmd/parley":    {[]string{".", "wire", "client", "internal/server", "internal/account", "internal/store", "internal/store/pebblestore", "internal/store/cassandra", "internal/cluster", "internal/migrate", "internal/load", "web"}, "commands compose; what they do is done elsewhere"},
-	"deploy":        {nil, "files for operators, and the tests that read them"},
-	"web":           {nil, "the built app is bytes"},
+	"internal/load":     {[]string{".", "wire"}, "load comes from outside, over sockets: sharing code with the server would flatter it"},
+	"internal/sim":      {nil, "worlds are made of everything"},
+	"internal/terminal": {[]string{".", "wire", "client"}, "what a person sees in a terminal is made of what the SDK tells, as in any other client"},
+	"cmd/parley":        {[]string{".", "wire", "client", "internal/terminal", "internal/server", "internal/account", "internal/store", "internal/store/pebblestore", "internal/store/cassandra", "internal/cluster", "internal/migrate", "internal/load", "web"}, "commands compose; what they do is done elsewhere"},
+	"deploy":            {nil, "files for operators, and the tests that read them"},
+	"web":               {nil, "the built app is bytes"},
 }
 
 // everything marks the packages under it as free to import all of ours.
@@ -79,6 +80,8 @@ var guarded = map[string]struct {
 	"github.com/nats-io":            {[]string{"internal/cluster"}, "the bus belongs to the cluster"},
 	"github.com/spf13/cobra":        {[]string{"cmd/parley"}, "flags are read by commands"},
 	"github.com/knadh/koanf":        {[]string{"cmd/parley"}, "configuration is read by commands"},
+	"charm.land":                    {[]string{"internal/terminal"}, "screens are drawn in one place"},
+	"github.com/charmbracelet":      {[]string{"internal/terminal"}, "screens are drawn in one place"},
 	"golang.org/x/crypto":           {[]string{"internal/account"}, "passwords are seen by account alone"},
 	"golang.org/x/image":            {[]string{"internal/picture"}, "files of strangers are decoded in one place"},
 	"github.com/prometheus":         {[]string{"internal/edge"}, "metrics leave through edge's admin port"},
