@@ -86,6 +86,9 @@ type Config struct {
 	// after it became true, so that their devices fetch it. Like Revoked it
 	// must not block and may be told too often.
 	ContactsChanged func(parley.UserID)
+	// PresenceShown is told of each user who began or ceased to show whether
+	// they are online, likewise.
+	PresenceShown func(parley.UserID)
 	// WebhookChanged is told of each bot whose webhook was set, removed or
 	// told to begin again by its owner, likewise.
 	WebhookChanged func(bot parley.UserID)
@@ -118,6 +121,7 @@ type Accounts struct {
 	revoked    func(parley.UserID, parley.DeviceID)
 
 	contactsChanged func(parley.UserID)
+	presenceShown   func(parley.UserID)
 	webhookChanged  func(parley.UserID)
 	alone           bool
 	privateWebhooks bool
@@ -187,6 +191,9 @@ func New(c Config) (*Accounts, error) {
 	if c.ContactsChanged == nil {
 		c.ContactsChanged = func(parley.UserID) {}
 	}
+	if c.PresenceShown == nil {
+		c.PresenceShown = func(parley.UserID) {}
+	}
 	if c.WebhookChanged == nil {
 		c.WebhookChanged = func(parley.UserID) {}
 	}
@@ -196,7 +203,7 @@ func New(c Config) (*Accounts, error) {
 	return &Accounts{
 		records: c.Records, mode: c.Registration, limited: c.RateLimits, maxDevices: c.MaxDevices,
 		now: c.Now, rand: c.Rand, log: c.Logger, revoked: c.Revoked,
-		contactsChanged: c.ContactsChanged, webhookChanged: c.WebhookChanged,
+		contactsChanged: c.ContactsChanged, webhookChanged: c.WebhookChanged, presenceShown: c.PresenceShown,
 		alone: c.Alone, privateWebhooks: c.PrivateWebhooks, joined: c.Joined,
 		hasher:   newHasher(c.Hasher, c.Rand),
 		attempts: newLimiter(limitsKept),

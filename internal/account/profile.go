@@ -128,6 +128,9 @@ func (a *Accounts) UpdateProfile(ctx context.Context, user parley.UserID, c Prof
 		}
 		return nil
 	})
+	if err == nil && c.Presence != nil {
+		a.presenceShown(user)
+	}
 	return u, err
 }
 

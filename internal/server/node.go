@@ -268,6 +268,7 @@ func (s *Server) revoked(user parley.UserID, device parley.DeviceID) {
 
 // contactsChanged is told of users whose lists of contacts changed here.
 func (s *Server) contactsChanged(user parley.UserID) {
+	s.presence.Recheck(user)
 	if s.node == nil {
 		s.fanout.ContactsChanged(user)
 		return

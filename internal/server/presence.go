@@ -128,6 +128,10 @@ func (a acquaintances) other(ctx context.Context, user parley.UserID, id parley.
 	return "", nil
 }
 
+// presenceShown is told of users who begin or cease to show whether they are
+// online.
+func (s *Server) presenceShown(user parley.UserID) { s.presence.Recheck(user) }
+
 // lastSeen returns when a device of user was last seen, to the hour.
 func (s *Server) lastSeen(ctx context.Context, user parley.UserID) (last time.Time, err error) {
 	devices, err := s.accounts.Devices(ctx, user)

@@ -100,7 +100,7 @@ func (s *Server) compose() (err error) {
 	s.accounts, err = account.New(account.Config{
 		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
 		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Alone: cfg.Cluster == nil, PrivateWebhooks: cfg.PrivateWebhooks,
-		Revoked: s.revoked, ContactsChanged: s.contactsChanged, WebhookChanged: s.webhookChanged, Joined: s.everJoined,
+		Revoked: s.revoked, ContactsChanged: s.contactsChanged, PresenceShown: s.presenceShown, WebhookChanged: s.webhookChanged, Joined: s.everJoined,
 	})
 	if err != nil {
 		return err

@@ -419,6 +419,7 @@ func TestWhoReadsMemory(t *testing.T) {
 		n := newNode(t, func(c *session.Config) {
 			h = &hall{}
 			c.Conversations, c.Fanout = h, asked{c.Fanout, &how}
+			c.History.Conversations, c.History.Fanout = c.Conversations, c.Fanout
 		})
 		*h = *newHall(n)
 		took := func(what string, want ...string) {

@@ -45,10 +45,10 @@ type Session struct {
 	receipts map[about]parley.Receipt             // told when there is nothing else to say
 	asides   *asides                              // and these
 	interest *presence.Interest                   // nil until the device watches somebody, or writes
-	contacts bool                                 // the list of contacts changed
 	lead     string                               // where the device is sent; empty: nowhere
 	outBytes int32                                // of out
 	changed  bool                                 // rows may have changed
+	contacts bool                                 // the list of contacts changed
 	running  bool                                 // a goroutine runs
 	closed   bool
 
