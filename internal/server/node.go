@@ -364,7 +364,7 @@ func (s *Server) recheck(ctx context.Context) {
 // sweep does what a crash left undone in the conversations of some shards.
 func (s *Server) sweep(ctx context.Context, of func(shard int) bool) error {
 	begun := s.cfg.Now()
-	swept, err := s.fanout.Sweep(ctx, marks{s.cfg.Store}, of)
+	swept, err := s.fanout.Sweep(ctx, unfinished{marks{s.cfg.Store}, s.owner}, of)
 	if swept > 0 {
 		s.cfg.Logger.Info("conversations swept", slog.Int("conversations", swept), slog.Duration("took", s.cfg.Now().Sub(begun)))
 	}
