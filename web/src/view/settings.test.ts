@@ -36,9 +36,9 @@ describe("profile", () => {
     await fireEvent.input(field("Name"), { target: { value: " Countess of Lovelace " } });
     await fireEvent.submit(field("Name").closest("form")!);
     await dialog().findByText("Saved");
-    expect(model.asked).toContain("rename(Countess of Lovelace)");
+    expect(model.asked).toContain("profile(Countess of Lovelace, )");
 
-    model.failing.set("rename", new Failure("bad_request", "A name has no control characters."));
+    model.failing.set("profile", new Failure("bad_request", "A name has no control characters."));
     await fireEvent.submit(field("Name").closest("form")!);
     expect((await alert()).textContent).toMatch(/no control characters/);
     expect(dialog().queryByText("Saved")).toBeNull();
