@@ -18,7 +18,7 @@ const (
 	MaxPins      = 50  // messages pinned in one conversation
 	MaxReactors  = 32  // users named with each reaction of a folded entry
 	MaxReactions = 20  // different reactions of a folded entry
-	MaxMentions  = 64  // users mentioned in one message
+	MaxMentions  = 32  // users mentioned in one message
 )
 
 // IsAct reports whether entries of kind k point at another and are found from

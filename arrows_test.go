@@ -43,13 +43,15 @@ var arrows = map[string]arrow{
 	"internal/inbox":               {[]string{".", "internal/store"}, "the writer of inbox rows tells through a function it is given"},
 	"internal/fanout":              {[]string{"."}, "it takes entries to inboxes and watchers it knows as interfaces only"},
 	"internal/router":              {[]string{"."}, "it compares nodes and nothing else"},
+	"internal/search":              {[]string{"."}, "it reads what a history page holds and lists what an inbox lists, through interfaces"},
+	"internal/webhook":             {[]string{".", "wire"}, "it reads as a device does and tells by HTTP; inboxes, logs and registrations are interfaces"},
 	"internal/session":             {[]string{".", "wire", "internal/fanout"}, "a device online reads and says; it knows neither the store nor the socket"},
 	"internal/cluster":             {[]string{".", "internal/store"}, "who is alive and who owns what is known without knowing what is owned"},
 	"internal/cluster/clustertest": {[]string{"internal/cluster"}, "one suite for every bus knows no node"},
 	"internal/peer":                {[]string{".", "internal/cluster", "internal/fanout"}, "nodes talk about posts and inboxes, which it knows as interfaces only"},
-	"internal/edge":                {[]string{".", "wire", "internal/session", "internal/account"}, "sockets become values here; the store is out of its sight"},
+	"internal/edge":                {[]string{".", "wire", "internal/session", "internal/account", "internal/search"}, "sockets become values here; the store is out of its sight"},
 
-	"internal/server": {[]string{".", "wire", "internal/edge", "internal/cluster", "internal/peer", "internal/session", "internal/router", "internal/convo", "internal/fanout", "internal/inbox", "internal/account", "internal/store"},
+	"internal/server": {[]string{".", "wire", "internal/edge", "internal/cluster", "internal/peer", "internal/session", "internal/router", "internal/convo", "internal/fanout", "internal/inbox", "internal/account", "internal/search", "internal/webhook", "internal/store"},
 		"the composition root wires everything, but which engine it gets is the command's choice"},
 	"internal/load": {[]string{".", "wire"}, "load comes from outside, over sockets: sharing code with the server would flatter it"},
 	"internal/sim":  {nil, "worlds are made of everything"},
@@ -66,7 +68,7 @@ var guarded = map[string]struct {
 	to  []string
 	why string
 }{
-	"net/http":                      {[]string{"internal/edge", "client", "internal/load", "internal/sim"}, "HTTP is edge's business; the others play clients"},
+	"net/http":                      {[]string{"internal/edge", "client", "internal/webhook", "internal/load", "internal/sim"}, "HTTP is edge's business; the others play clients"},
 	"github.com/gobwas/ws":          {[]string{"internal/edge", "internal/load", "internal/sim"}, "bytes on the socket are edge's"},
 	"github.com/coder/websocket":    {[]string{"client", "internal/sim"}, "the socket of the SDK"},
 	"github.com/cockroachdb/pebble": {[]string{"internal/store/pebblestore", "internal/sim", "cmd/parley"}, "key layouts belong to an adapter"},

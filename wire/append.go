@@ -160,6 +160,7 @@ func digit(n int) byte { return byte('0' + n%10) }
 // AppendEntry appends e as the JSON of an Entry: text/plain as text, any other
 // type as base64 data, and no body at all if e has neither type nor data.
 func AppendEntry(dst []byte, e *parley.Entry) []byte {
+	start := len(dst)
 	dst = appendStringField(dst, `{"conversation":`, e.Conversation)
 	dst = strconv.AppendUint(append(dst, `,"seq":`...), uint64(e.Seq), 10)
 	dst = appendStringField(dst, `,"kind":`, e.Kind)
@@ -178,5 +179,70 @@ func AppendEntry(dst []byte, e *parley.Entry) []byte {
 	}
 	dst = appendUintField(dst, `,"ref":`, e.Ref)
 	dst = appendUintField(dst, `,"reply_to":`, e.ReplyTo)
+	if e.Mentions != nil || e.Forwarded || e.Fold != nil {
+		dst = appendMore(dst, e, start)
+	}
 	return append(dst, '}')
+}
+
+// maxEntry is the most that an entry takes, so that it fits a frame alone.
+const maxEntry = MaxFrame - EntriesOverhead
+
+// appendMore appends what few entries have. Reactions that would not fit a
+// frame, of an entry that begins at start, are left out, the last ones first:
+// whoever wants all asks for them.
+func appendMore(dst []byte, e *parley.Entry, start int) []byte {
+	if f := e.Fold; f != nil {
+		if f.Edited != 0 {
+			dst = AppendTime(append(dst, `,"edited":true,"edited_at":"`...), f.EditedAt)
+			dst = append(dst, '"')
+		}
+		if f.Deleted {
+			dst = append(dst, `,"deleted":true`...)
+		}
+	}
+	if len(e.Mentions) > 0 {
+		dst = appendIDs(append(dst, `,"mentions":`...), e.Mentions)
+	}
+	if e.Forwarded {
+		dst = append(dst, `,"forwarded":true`...)
+	}
+	if e.Fold == nil || len(e.Fold.Reactions) == 0 {
+		return dst
+	}
+	before := len(dst)
+	dst = append(dst, `,"reactions":[`...)
+	none := len(dst)
+	for i := range e.Fold.Reactions {
+		fits := len(dst)
+		if fits > none {
+			dst = append(dst, ',')
+		}
+		dst = appendReaction(dst, &e.Fold.Reactions[i])
+		if len(dst)-start > maxEntry-2 {
+			dst = dst[:fits]
+			break
+		}
+	}
+	if len(dst) == none {
+		return dst[:before]
+	}
+	return append(dst, ']')
+}
+
+func appendReaction(dst []byte, r *parley.Reaction) []byte {
+	dst = appendStringField(dst, `{"text":`, r.Text)
+	dst = strconv.AppendUint(append(dst, `,"count":`...), uint64(r.Count), 10)
+	return append(appendIDs(append(dst, `,"users":`...), r.Users), '}')
+}
+
+func appendIDs[T ~string](dst []byte, ids []T) []byte {
+	dst = append(dst, '[')
+	for i, id := range ids {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, string(id))
+	}
+	return append(dst, ']')
 }

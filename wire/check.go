@@ -77,6 +77,22 @@ func CheckBody(b *Body, maxTextRunes int) error {
 	return nil
 }
 
+// CheckReaction returns a coded error unless b is a reaction: a short text with
+// something to see, without control characters or marks of direction.
+func CheckReaction(b *Body) error {
+	const op = "wire.reaction"
+	switch {
+	case b == nil || b.Type != parley.TextPlain || b.Text == nil || b.Data != nil:
+		return bad(op, "a reaction is a text; send text/plain with text")
+	case *b.Text == "":
+		return bad(op, "a reaction is empty; leave its body out to take it back")
+	case len(*b.Text) > parley.MaxReaction:
+		return parley.E(parley.TooLarge, op, "a reaction is at most %d bytes; shorten it", parley.MaxReaction)
+	}
+	_, err := clean("reaction", *b.Text, parley.MaxReaction)
+	return err
+}
+
 // checkType returns BadRequest unless t is a media type. There is one way to
 // write text/plain, so that nothing which calls itself text escapes its rules.
 func checkType(t string) error {

@@ -97,7 +97,7 @@ func (s *scanner) clientField(f *ClientFrame, k []byte) fieldSet {
 		f.Kind = string(s.str("kind"))
 		return fieldKind
 	case "users":
-		f.Users = s.users()
+		f.Users = s.ids("users", MaxMembers)
 		return fieldUsers
 	case "token":
 		f.Token = string(s.str("token"))
@@ -113,6 +113,15 @@ func (s *scanner) clientField(f *ClientFrame, k []byte) fieldSet {
 	case "follow":
 		f.Follow = s.bool("follow")
 		return fieldFollow
+	case "target":
+		f.Target = s.uint("target")
+		return fieldTarget
+	case "mentions":
+		f.Mentions = s.ids("mentions", parley.MaxMentions)
+		return fieldMentions
+	case "forwarded":
+		f.Forwarded = s.bool("forwarded")
+		return fieldForwarded
 	}
 	return 0
 }
@@ -137,17 +146,17 @@ var opList = func() string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }()
 
-// users reads a list of user ids.
-func (s *scanner) users() []string {
+// ids reads field's list of ids.
+func (s *scanner) ids(field string, most int) []string {
 	out := []string{}
-	for ok := s.begin('[', "users"); ok && s.more(']'); {
-		if len(out) == MaxMembers {
-			s.fail("users holds more than %d ids; send fewer", MaxMembers)
+	for ok := s.begin('[', field); ok && s.more(']'); {
+		if len(out) == most {
+			s.fail("%s holds more than %d ids; send fewer", field, most)
 			return nil
 		}
-		out = append(out, string(s.str("users")))
+		out = append(out, string(s.str(field)))
 		if s.err == nil {
-			s.check(CheckID("users", out[len(out)-1]))
+			s.check(CheckID(field, out[len(out)-1]))
 		}
 	}
 	return out
@@ -254,6 +263,7 @@ func (s *scanner) clientRules(f *ClientFrame, seen fieldSet) {
 	case s.err != nil:
 	case r.op == OpPost:
 		s.check(CheckID("id", f.ID))
+		s.postRules(f, seen)
 	case r.op == OpWhisper:
 		s.check(CheckID("kind", f.Kind))
 	case r.op == OpMark && seen&(fieldDelivered|fieldRead) == 0:
@@ -261,6 +271,45 @@ func (s *scanner) clientRules(f *ClientFrame, seen fieldSet) {
 	case r.op == OpRead && f.After != nil && f.Before != nil:
 		s.fail("a read takes after or before, not both; remove one")
 	}
+}
+
+// kindRule says which fields a post of one kind must and may have beside those
+// of every post.
+type kindRule struct {
+	kind               parley.Kind
+	required, optional fieldSet
+}
+
+var kindRules = [...]kindRule{
+	{parley.KindMessage, fieldBody, fieldReplyTo | fieldMentions | fieldForwarded},
+	{parley.KindEdit, fieldBody | fieldTarget, 0},
+	{parley.KindDelete, fieldTarget, 0},
+	{parley.KindReaction, fieldTarget, fieldBody}, // without a body it is taken back
+	{parley.KindPin, fieldTarget, 0},
+	{parley.KindUnpin, fieldTarget, 0},
+}
+
+// postRules checks a post against its kind's rule.
+func (s *scanner) postRules(f *ClientFrame, seen fieldSet) {
+	const every = fieldT | fieldRef | fieldConversation | fieldID | fieldBase | fieldKind
+	kind := parley.Kind(f.Kind)
+	if seen&fieldKind == 0 {
+		kind = parley.KindMessage
+	}
+	for _, r := range kindRules {
+		if r.kind != kind {
+			continue
+		}
+		if missing := r.required &^ seen; missing != 0 {
+			s.fail("%s is missing; a post of kind %s needs it", missing.first(), kind)
+		} else if extra := seen &^ (every | r.required | r.optional); extra != 0 {
+			s.fail("%s does not belong to a post of kind %s; remove it", extra.first(), kind)
+		} else if r.required&fieldTarget != 0 && f.Target == 0 {
+			s.fail("target must be the number of an entry, 1 or more")
+		}
+		return
+	}
+	s.fail("kind of a post is message, edit, delete, reaction, pin or unpin")
 }
 
 // salvage finds what an answer to a refused frame needs: its op and its ref.
@@ -314,6 +363,16 @@ func AppendClient(dst []byte, f *ClientFrame) []byte {
 		}
 		dst = appendUintField(dst, `,"base":`, f.Base)
 		dst = appendUintField(dst, `,"reply_to":`, f.ReplyTo)
+		if f.Kind != "" {
+			dst = appendStringField(dst, `,"kind":`, f.Kind)
+		}
+		dst = appendUintField(dst, `,"target":`, f.Target)
+		if f.Mentions != nil {
+			dst = appendIDs(append(dst, `,"mentions":`...), f.Mentions)
+		}
+		if f.Forwarded {
+			dst = append(dst, `,"forwarded":true`...)
+		}
 	case OpMark:
 		dst = appendStringField(dst, `,"conversation":`, f.Conversation)
 		dst = appendUintField(dst, `,"delivered":`, f.Delivered)
@@ -334,14 +393,7 @@ func AppendClient(dst []byte, f *ClientFrame) []byte {
 		dst = appendStringField(dst, `,"conversation":`, f.Conversation)
 		dst = appendStringField(dst, `,"kind":`, f.Kind)
 	case OpWatch:
-		dst = append(dst, `,"users":[`...)
-		for i, u := range f.Users {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, u)
-		}
-		dst = append(dst, ']')
+		dst = appendIDs(append(dst, `,"users":`...), f.Users)
 	}
 	return append(dst, '}')
 }

@@ -72,6 +72,13 @@ var requestShapes = map[string]func() any{
 	"Markers":           func() any { return new(Markers) },
 	"ContactChange":     func() any { return new(ContactChange) },
 	"NewInvite":         func() any { return new(NewInvite) },
+	"NewGroupInvite":    func() any { return new(NewGroupInvite) },
+	"Hide":              func() any { return new(Hide) },
+	"Feeling":           func() any { return new(Feeling) },
+	"EntryPin":          func() any { return new(EntryPin) },
+	"NewBot":            func() any { return new(NewBot) },
+	"BotPatch":          func() any { return new(BotPatch) },
+	"Replay":            func() any { return new(Replay) },
 }
 
 // roundTrip decodes frame as what to says and, if it is accepted, checks that

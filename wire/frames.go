@@ -14,6 +14,7 @@ type Welcome struct {
 	Epoch  parley.Epoch
 	Server string // name/version
 	Limits Limits
+	Rev    uint64 // how far the list of contacts has got; 0: there is none
 }
 
 // AppendWelcome appends a welcome frame.
@@ -36,7 +37,8 @@ func AppendWelcome(dst []byte, w *Welcome) []byte {
 	dst = appendIntField(dst, `,"text":`, int64(w.Limits.Text))
 	dst = appendIntField(dst, `,"body_bytes":`, int64(w.Limits.BodyBytes))
 	dst = appendIntField(dst, `,"members":`, int64(w.Limits.Members))
-	return append(dst, '}', '}')
+	dst = appendUintField(append(dst, '}'), `,"rev":`, w.Rev)
+	return append(dst, '}')
 }
 
 // AppendAck appends an ack frame: the post is committed.
@@ -115,10 +117,19 @@ func FitRows(rows []Row) int {
 
 // rowSize is at least what AppendRow appends for r, and a comma.
 func rowSize(r *Row) int {
-	const fixed = 512 // names, punctuation and numbers
+	const fixed = 768 // names, punctuation, numbers and a time
 	n := fixed + stringSize(r.ID) + stringSize(r.Kind) + stringSize(r.Title)
 	if r.With != nil {
-		n += stringSize(r.With.ID) + stringSize(r.With.Handle) + stringSize(r.With.Name)
+		const fields = 64 // the names of status and avatar, and bot
+		n += fields + stringSize(r.With.ID) + stringSize(r.With.Handle) + stringSize(r.With.Name) + stringSize(r.With.Status) + stringSize(r.With.Avatar)
+	}
+	if r.Draft != nil {
+		const fields = 64 // names, and the number answered
+		n += fields + stringSize(r.Draft.Text) + stringSize(r.Draft.At)
+	}
+	if r.Hidden != nil {
+		const run = 36 // brackets, commas and two numbers
+		n += 16 + run*len(r.Hidden)
 	}
 	if r.Last != nil {
 		n += stringSize(r.Last.Sender) + stringSize(r.Last.At) + stringSize(r.Last.Text)
@@ -149,14 +160,57 @@ func AppendRow(dst []byte, r *Row) []byte {
 	}
 	dst = strconv.AppendUint(append(dst, `,"pos":`...), r.Pos, 10)
 	dst = strconv.AppendBool(append(dst, `,"muted":`...), r.Muted)
+	dst = appendUintField(dst, `,"mentions":`, r.Mentions)
+	if r.MutedUntil != "" {
+		dst = appendStringField(dst, `,"muted_until":`, r.MutedUntil)
+	}
+	dst = appendFlag(dst, `,"archived":true`, r.Archived)
+	dst = appendFlag(dst, `,"pinned":true`, r.Pinned)
+	dst = appendFlag(dst, `,"request":true`, r.Request)
+	if len(r.Hidden) > 0 {
+		dst = append(dst, `,"hidden":[`...)
+		for i, run := range r.Hidden {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = strconv.AppendUint(append(dst, '['), run[0], 10)
+			dst = strconv.AppendUint(append(dst, ','), run[1], 10)
+			dst = append(dst, ']')
+		}
+		dst = append(dst, ']')
+	}
+	if r.Draft != nil {
+		dst = appendStringField(dst, `,"draft":{"text":`, r.Draft.Text)
+		dst = appendUintField(dst, `,"reply_to":`, r.Draft.ReplyTo)
+		if r.Draft.At != "" {
+			dst = appendStringField(dst, `,"at":`, r.Draft.At)
+		}
+		dst = append(dst, '}')
+	}
+	dst = appendUintField(dst, `,"since":`, r.Since)
+	dst = appendUintField(dst, `,"until":`, r.Until)
 	return append(dst, '}')
+}
+
+// appendFlag appends field if it is set.
+func appendFlag(dst []byte, field string, set bool) []byte {
+	if set {
+		return append(dst, field...)
+	}
+	return dst
 }
 
 func appendUser(dst []byte, u *User) []byte {
 	dst = appendStringField(dst, `{"id":`, u.ID)
 	dst = appendStringField(dst, `,"handle":`, u.Handle)
 	dst = appendStringField(dst, `,"name":`, u.Name)
-	return append(dst, '}')
+	if u.Status != "" {
+		dst = appendStringField(dst, `,"status":`, u.Status)
+	}
+	if u.Avatar != "" {
+		dst = appendStringField(dst, `,"avatar":`, u.Avatar)
+	}
+	return append(appendFlag(dst, `,"bot":true`, u.Bot), '}')
 }
 
 func appendIntField(dst []byte, name string, n int64) []byte {
@@ -196,6 +250,12 @@ func AppendPresence(dst []byte, items []Presence) []byte {
 		dst = append(dst, '}')
 	}
 	return append(dst, ']', '}')
+}
+
+// AppendContacts appends a contacts frame: the user's list of contacts has got
+// to rev, and may be fetched.
+func AppendContacts(dst []byte, rev uint64) []byte {
+	return append(strconv.AppendUint(append(dst, `{"t":"contacts","rev":`...), rev, 10), '}')
 }
 
 // AppendError appends an error frame with err's code, sentence and wait. The

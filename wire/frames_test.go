@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,13 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 	entry := parley.Entry{Conversation: "c1", Seq: 3, Kind: parley.KindEdit, ID: "m3", Sender: "u1", Device: "d1", At: noon,
 		Body: parley.Body{Type: "image/png", Data: []byte{0, 255}}, Ref: 1, ReplyTo: 2}
 	presence := []Presence{{User: "u1", Online: true}, {User: "u2", LastSeen: Time(noon)}}
+	rich := Row{ID: "c3", Kind: "group", With: &User{ID: "u2", Handle: "bot", Name: "B", Status: "\"busy\"", Avatar: "a1", Bot: true}, Mentions: 2,
+		MutedUntil: Time(noon), Archived: true, Pinned: true, Request: true, Hidden: [][2]uint64{{1, 2}, {4, 4}},
+		Draft: &Draft{Text: "hm\n", ReplyTo: 3, At: Time(noon)}, Since: 2, Until: 9}
+	folded := parley.Entry{Conversation: "c1", Seq: 3, Kind: parley.KindMessage, ID: "m3", Sender: "u1", Device: "d1", At: noon,
+		Body: parley.Body{Type: parley.TextPlain, Data: []byte("hi")}, Mentions: []parley.UserID{"u2", "u3"}, Forwarded: true,
+		Fold: &parley.Fold{Edited: 5, EditedAt: noon, Reactions: []parley.Reaction{{Text: "👍", Count: 2, Users: []parley.UserID{"u1"}}, {Text: "!", Count: 0}}}}
+	gone := parley.Entry{Conversation: "c1", Seq: 4, Kind: parley.KindMessage, ID: "m4", Sender: "u1", At: noon, Fold: &parley.Fold{Deleted: true}}
 	for _, c := range []struct {
 		got  []byte
 		want ServerFrame
@@ -39,6 +47,9 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 		{AppendEntries(nil, "", "c1", nil, 0, ""), ServerFrame{T: FrameEntries, Conversation: "c1", Entries: []Entry{}}},
 		{AppendChanges(nil, []Row{row, {ID: "c2", Kind: "group"}}, "e1.7", true), ServerFrame{T: FrameChanges, Rows: []Row{row, {ID: "c2", Kind: "group"}}, Cursor: "e1.7", More: true}},
 		{AppendChanges(nil, nil, "e1.7", false), ServerFrame{T: FrameChanges, Rows: []Row{}, Cursor: "e1.7"}},
+		{AppendChanges(nil, []Row{rich}, "e1.7", true), ServerFrame{T: FrameChanges, Rows: []Row{rich}, Cursor: "e1.7", More: true}},
+		{AppendEntries(nil, "", "c1", [][]byte{AppendEntry(nil, &folded), AppendEntry(nil, &gone)}, 4, ""), ServerFrame{T: FrameEntries, Conversation: "c1", Entries: []Entry{EntryOf(&folded), EntryOf(&gone)}, Head: 4}},
+		{AppendContacts(nil, 7), ServerFrame{T: FrameContacts, Rev: 7}},
 		{AppendReceipts(nil, parley.Receipt{Conversation: "c1", User: "u1", Delivered: 4}), ServerFrame{T: FrameReceipts, Conversation: "c1", Member: "u1", Delivered: 4}},
 		{AppendWhisper(nil, "c1", "u1", "typing"), ServerFrame{T: FrameWhisper, Conversation: "c1", Sender: "u1", Kind: "typing"}},
 		{AppendPresence(nil, presence), ServerFrame{T: FramePresence, Items: presence}},
@@ -126,7 +137,15 @@ func TestEveryEntryFitsAFrame(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		e := AppendEntry(nil, &parley.Entry{Conversation: parley.ConversationID(long), Seq: MaxNumber, Kind: "withheld", ID: parley.MessageID(long),
+		crowd := make([]parley.UserID, parley.MaxReactors)
+		for i := range crowd {
+			crowd[i] = parley.UserID(long)
+		}
+		fold := &parley.Fold{Edited: 1, EditedAt: noon, Reactions: make([]parley.Reaction, parley.MaxReactions)}
+		for i := range fold.Reactions {
+			fold.Reactions[i] = parley.Reaction{Text: long, Count: 1000, Users: crowd}
+		}
+		e := AppendEntry(nil, &parley.Entry{Mentions: crowd[:parley.MaxMentions], Forwarded: true, Fold: fold, Conversation: parley.ConversationID(long), Seq: MaxNumber, Kind: "withheld", ID: parley.MessageID(long),
 			Sender: parley.UserID(long), Device: parley.DeviceID(long), At: noon, Body: b, Ref: MaxNumber, ReplyTo: MaxNumber})
 		frame := AppendEntries(nil, Ref(`"`+long[:62]+`"`), parley.ConversationID(long), [][]byte{e}, MaxNumber, long+"."+long)
 		if len(frame) > MaxFrame || len(frame)-len(e) > EntriesOverhead {
@@ -141,8 +160,9 @@ func TestFit(t *testing.T) {
 	for i := range entries {
 		entries[i] = AppendEntry(nil, &parley.Entry{Conversation: "c", Seq: parley.Seq(i + 1), Kind: parley.KindMessage, At: noon,
 			Body: parley.Body{Type: parley.TextPlain, Data: []byte(strings.Repeat("\n", i))}})
-		rows[i] = Row{ID: fmt.Sprint("c", i), Title: strings.Repeat("é\x02", i%64), Last: &Last{Text: strings.Repeat("\"", i)}, With: &User{Name: "\x01"},
-			Head: MaxNumber, Unread: MaxNumber, Read: MaxNumber, Delivered: MaxNumber, Pos: MaxNumber}
+		rows[i] = Row{ID: fmt.Sprint("c", i), Title: strings.Repeat("é\x02", i%64), Last: &Last{Text: strings.Repeat("\"", i)}, With: &User{Name: "\x01", Status: "\x02\x03", Avatar: "a", Bot: true},
+			Head: MaxNumber, Mentions: MaxNumber, MutedUntil: Time(noon), Archived: true, Pinned: true, Request: true, Since: MaxNumber, Until: MaxNumber,
+			Hidden: slices.Repeat([][2]uint64{{MaxNumber, MaxNumber}}, i%257), Draft: &Draft{Text: strings.Repeat("\n", i), ReplyTo: MaxNumber, At: Time(noon)}, Unread: MaxNumber, Read: MaxNumber, Delivered: MaxNumber, Pos: MaxNumber}
 		if n := len(AppendRow(nil, &rows[i])); n >= rowSize(&rows[i]) {
 			t.Errorf("row of %d bytes, foretold %d", n, rowSize(&rows[i]))
 		}

@@ -133,10 +133,41 @@ func oracleRules(f *ClientFrame, fields map[string]jsontext.Value) bool {
 				return false
 			}
 		}
-		return len(f.Users) <= MaxMembers && (f.After == nil || f.Before == nil) &&
+		for _, u := range f.Mentions {
+			if !parley.ValidID(u) {
+				return false
+			}
+		}
+		if f.T == OpPost && !postOracle(f, fields) {
+			return false
+		}
+		return len(f.Users) <= MaxMembers && len(f.Mentions) <= parley.MaxMentions && (f.After == nil || f.Before == nil) &&
 			(f.T != OpMark || fields["delivered"] != nil || fields["read"] != nil)
 	}
 	return false
+}
+
+// postOracle says in other words what a post of each kind may hold.
+func postOracle[T any](f *ClientFrame, fields map[string]T) bool {
+	has := func(name string) bool { _, ok := fields[name]; return ok }
+	kind := f.Kind
+	if !has("kind") {
+		kind = "message"
+	}
+	body, target := true, f.Target > 0
+	switch kind {
+	case "message":
+		body, target = has("body"), !has("target")
+	case "edit":
+		body = has("body")
+	case "reaction":
+	case "delete", "pin", "unpin":
+		body = !has("body")
+	default:
+		return false
+	}
+	alone := kind == "message" || !has("reply_to") && !has("forwarded")
+	return body && target && alone && (kind == "message" || !has("mentions"))
 }
 
 func FuzzDecodeClient(f *testing.F) {

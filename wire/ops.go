@@ -24,10 +24,13 @@ const (
 	fieldKind
 	fieldUsers
 	fieldFollow
+	fieldTarget
+	fieldMentions
+	fieldForwarded
 )
 
 var fieldNames = [...]string{"t", "token", "cursor", "client", "ref", "conversation", "id", "body", "base",
-	"reply_to", "delivered", "read", "after", "before", "limit", "kind", "users", "follow"}
+	"reply_to", "delivered", "read", "after", "before", "limit", "kind", "users", "follow", "target", "mentions", "forwarded"}
 
 // first returns the name of the first field of f.
 func (f fieldSet) first() string { return fieldNames[bits.TrailingZeros32(uint32(f))] }
@@ -49,7 +52,7 @@ type rule struct {
 
 var rules = [...]rule{
 	{OpHello, fieldToken, fieldCursor | fieldClient | fieldFollow},
-	{OpPost, fieldRef | fieldConversation | fieldID | fieldBody, fieldBase | fieldReplyTo},
+	{OpPost, fieldRef | fieldConversation | fieldID, fieldBody | fieldBase | fieldReplyTo | fieldKind | fieldTarget | fieldMentions | fieldForwarded},
 	{OpMark, fieldConversation, fieldDelivered | fieldRead},
 	{OpRead, fieldRef | fieldConversation, fieldAfter | fieldBefore | fieldLimit},
 	{OpWhisper, fieldConversation | fieldKind, 0},
@@ -74,13 +77,14 @@ func Ops() []Op {
 
 // frames says which fields the frames of a server have, besides "t".
 var frames = [...]Frame{
-	{FrameWelcome, []string{"user", "device", "epoch", "server", "limits"}, nil},
+	{FrameWelcome, []string{"user", "device", "epoch", "server", "limits"}, []string{"rev"}},
 	{FrameAck, []string{"ref", "conversation", "id", "seq", "at"}, nil},
 	{FrameEntries, []string{"conversation", "entries", "head"}, []string{"ref", "cursor"}},
 	{FrameChanges, []string{"rows", "cursor", "more"}, nil},
 	{FrameReceipts, []string{"conversation", "member", "delivered", "read"}, nil},
 	{FrameWhisper, []string{"conversation", "sender", "kind"}, nil},
 	{FramePresence, []string{"items"}, nil},
+	{FrameContacts, []string{"rev"}, nil},
 	{FrameError, []string{"code", "message"}, []string{"ref", "retry_after_ms"}},
 	{FrameResync, []string{"epoch"}, nil},
 	{FrameGoaway, []string{"after_ms"}, []string{"url"}},

@@ -164,6 +164,15 @@ func (s *scanner) entryField(e *Entry, k []byte, conv string) uint {
 	case "deleted":
 		e.Deleted = s.bool("")
 		return 1 << 11
+	case "edited_at":
+		e.EditedAt = string(s.str(""))
+		return 1 << 12
+	case "mentions":
+		e.Mentions = s.ids("", parley.MaxMentions)
+		return 1 << 13
+	case "forwarded":
+		e.Forwarded = s.bool("")
+		return 1 << 14
 	}
 	return 0
 }

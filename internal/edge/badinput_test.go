@@ -32,7 +32,14 @@ var takers = []struct{ method, path, good string }{
 	{"POST", "/v1/conversations", `{"kind":"direct","members":["bob"]}`},
 	{"PUT", "/v1/conversations/{group}/markers", `{"read":1}`},
 	{"POST", "/v1/conversations/{group}/entries", `{"id":"m1","body":{"type":"text/plain","text":"hi"}}`},
-	{"POST", "/v1/invites", `{"uses":1}`},
+	{"PATCH", "/v1/conversations/{group}/entries/2", `{"id":"a1","body":{"type":"text/plain","text":"hi"}}`},
+	{"PUT", "/v1/conversations/{group}/entries/2/reaction", `{"id":"a2","text":"!"}`},
+	{"PUT", "/v1/conversations/{group}/entries/2/pin", `{"id":"a3"}`},
+	{"DELETE", "/v1/conversations/{group}/entries/2/pin", `{"id":"a4"}`},
+	{"DELETE", "/v1/conversations/{group}/entries/2", `{"id":"a5"}`},
+	{"POST", "/v1/conversations/{group}/members", `{"users":["bob"]}`},
+	{"PATCH", "/v1/conversations/{group}/members/bob", `{"role":"admin"}`},
+	{"POST", "/v1/invites", `{"uses":1}`}, // the last: its body may be absent
 }
 
 // private are calls that need a token.
@@ -40,7 +47,10 @@ var private = []struct{ method, path string }{
 	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
 	{"GET", "/v1/users/bob"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
-	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},
+	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"},
+	{"PATCH", "/v1/conversations/{group}/entries/2"}, {"DELETE", "/v1/conversations/{group}/entries/2"}, {"PUT", "/v1/conversations/{group}/entries/2/reaction"},
+	{"PUT", "/v1/conversations/{group}/entries/2/pin"}, {"DELETE", "/v1/conversations/{group}/entries/2/pin"},
+	{"POST", "/v1/conversations/{group}/members"}, {"PATCH", "/v1/conversations/{group}/members/bob"}, {"DELETE", "/v1/conversations/{group}/members/bob"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},
 }
 
 // badCalls is S2 over HTTP.

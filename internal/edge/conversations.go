@@ -194,30 +194,54 @@ func (e *Edge) post(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := e.cfg.Limiter.Take(c.id.User); err != nil {
+	if len(q.Mentions) > parley.MaxMentions {
+		return 0, nil, parley.E(parley.BadRequest, "edge.post", "mentions holds more than %d ids; send fewer", parley.MaxMentions)
+	}
+	for _, u := range q.Mentions {
+		if err := wire.CheckID("mentions", u); err != nil {
+			return 0, nil, err
+		}
+	}
+	return e.say(c, parley.Post{
+		ID: parley.MessageID(q.ID), Body: body, Base: parley.Seq(q.Base), ReplyTo: parley.Seq(q.ReplyTo),
+		Mentions: wire.UsersOf(q.Mentions), Forwarded: q.Forwarded,
+	})
+}
+
+// say appends p, said by the asker in the conversation of the path, and
+// answers with its number.
+func (e *Edge) say(c *call, p parley.Post) (int, any, error) {
+	ack, err := e.commit(c, p)
+	if err != nil {
 		return 0, nil, err
 	}
+	status := http.StatusCreated
+	if ack.Again {
+		status = http.StatusOK
+	}
+	return status, &wire.Posted{Seq: uint64(ack.Seq), At: wire.Time(ack.At), ID: string(p.ID)}, nil
+}
+
+// commit is say for a caller that answers otherwise.
+func (e *Edge) commit(c *call, p parley.Post) (parley.Ack, error) {
+	if err := e.cfg.Limiter.Take(c.id.User); err != nil {
+		return parley.Ack{}, err
+	}
+	if p.Conversation == "" {
+		p.Conversation = parley.ConversationID(c.PathValue("conversation"))
+	}
+	p.Sender, p.Device = c.id.User, c.id.Device
 	type outcome struct {
 		ack parley.Ack
 		err error
 	}
 	done := make(chan outcome, 1)
-	e.cfg.Conversations.Post(parley.Post{
-		Conversation: parley.ConversationID(c.PathValue("conversation")), ID: parley.MessageID(q.ID),
-		Sender: c.id.User, Device: c.id.Device, Body: body, Base: parley.Seq(q.Base), ReplyTo: parley.Seq(q.ReplyTo),
-	}, func(ack parley.Ack, err error) { done <- outcome{ack, err} })
+	e.cfg.Conversations.Post(p, func(ack parley.Ack, err error) { done <- outcome{ack, err} })
 	select {
 	case o := <-done:
-		if o.err != nil {
-			return 0, nil, o.err
-		}
-		status := http.StatusCreated
-		if o.ack.Again {
-			status = http.StatusOK
-		}
-		return status, &wire.Posted{Seq: uint64(o.ack.Seq), At: wire.Time(o.ack.At), ID: q.ID}, nil
+		return o.ack, o.err
 	case <-c.Context().Done():
-		return 0, nil, &parley.Error{Code: parley.Overloaded, Op: "edge.post", After: time.Second,
+		return parley.Ack{}, &parley.Error{Code: parley.Overloaded, Op: "edge.post", After: time.Second,
 			Detail: "the outcome is not known yet; send again with the same id to learn it"}
 	}
 }

@@ -8,7 +8,9 @@ package edge
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -33,6 +35,7 @@ type Config struct {
 	Conversations Conversations
 	History       History
 	Inboxes       Inboxes
+	Search        Search
 	News          News
 	Describer     Describer
 	Sessions      Sessions
@@ -55,6 +58,8 @@ type Config struct {
 	BaseURL  string               // where people reach this server, for links; empty: links are left out
 	Logger   *slog.Logger         // discards
 	Registry *prometheus.Registry // a fresh one with the Go and process collectors
+
+	Rand io.Reader // crypto/rand; safe for concurrent use
 
 	// Jitter returns a random time below its argument; rand.N. It spreads what
 	// many clients would do together.
@@ -97,7 +102,7 @@ const (
 // New returns an edge that serves nothing yet. Close ends it.
 func New(cfg Config) (*Edge, error) {
 	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
-		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Describer == nil, cfg.Sessions == nil} {
 		if missing {
 			return nil, errors.New("edge: an interface is missing in the configuration")
 		}
@@ -113,6 +118,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = crand.Reader
 	}
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.N[time.Duration]

@@ -127,7 +127,7 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -97,6 +98,12 @@ type Inboxes interface {
 	// Receipts returns how far those of users have got in c for whom that is
 	// known before ctx ends, in any order. Who may ask has been checked.
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
+}
+
+// Search finds the user's own messages.
+type Search interface {
+	// Find returns one page of what q asks for; see search.Search.
+	Find(ctx context.Context, reader parley.UserID, q search.Query) (search.Page, error)
 }
 
 // News is what changed for a device since it last asked.

@@ -14,6 +14,7 @@ import (
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/router"
+	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/wire"
 )
@@ -124,6 +125,7 @@ func (s *Server) composeEdge() (err error) {
 		Conversations: conversations,
 		History:       session.History{Conversations: conversations, Fanout: board},
 		Inboxes:       inboxes,
+		Search:        search.New(session.History{Conversations: conversations, Fanout: board}, inboxes, cfg.Now),
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
 		Node:          s.node.nearest(),

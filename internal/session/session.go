@@ -80,16 +80,13 @@ func (s *Session) post(f wire.ClientFrame) {
 		s.Refuse(ref, &parley.Error{Code: parley.RateLimited, Op: "session.post", After: wait, Detail: "you send faster than this server allows; wait and send again with the same id"})
 		return
 	}
-	body, err := f.Body.Parley(s.hub.cfg.Limits)
+	p, err := f.Post(s.hub.cfg.Limits)
 	if err != nil {
 		s.Refuse(ref, err)
 		return
 	}
-	s.hub.cfg.Conversations.Post(parley.Post{
-		Conversation: parley.ConversationID(f.Conversation), ID: parley.MessageID(f.ID),
-		Sender: s.user, Device: s.device, Body: body,
-		Base: parley.Seq(f.Base), ReplyTo: parley.Seq(f.ReplyTo),
-	}, func(ack parley.Ack, err error) {
+	p.Sender, p.Device = s.user, s.device
+	s.hub.cfg.Conversations.Post(p, func(ack parley.Ack, err error) {
 		if err != nil {
 			s.Refuse(ref, err)
 			return

@@ -51,6 +51,8 @@ func TestRecordKeepsItsPromises(t *testing.T) {
 		{"a field came that must be there", strings.Replace(string(now), "Entry.kind: string\n", "", 1), "make it optional"},
 		{"a request came to need a field", strings.Replace(string(now), "> post.id: string\n", "", 1), "make it optional"},
 		{"a field came that may be absent", strings.Replace(string(now), "Entry.edited?: boolean\n", "", 1), ""},
+		{"a client need not send a field any more", strings.Replace(string(now), "> post.body?: Body", "> post.body: Body", 1), ""},
+		{"a server need not send a field any more", strings.Replace(string(now), "< goaway.url?: string", "< goaway.url: string", 1), "gone or different"},
 		{"a code came", strings.Replace(string(now), "code conflict 409 no\n", "", 1), ""},
 		{"a shape came", without(string(now), "Presence."), ""},
 		{"a frame came", without(string(now), "< goaway."), ""},

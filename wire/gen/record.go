@@ -65,6 +65,17 @@ func owner(fact string) string {
 	return name
 }
 
+// waived is the fact about a field that clients had to send, now that they need
+// not: a server that asks for less takes what its clients always sent. It is
+// empty for any other fact.
+func waived(fact string) string {
+	name, typ, ok := strings.Cut(fact, ": ")
+	if !ok || !strings.HasPrefix(fact, "> ") || strings.HasSuffix(name, "?") {
+		return ""
+	}
+	return name + "?: " + typ
+}
+
 // record returns the record with what p adds to old. It fails when p breaks a
 // promise of old: a fact that is gone or different, or a new field that peers
 // which know the shape without it do not send.
@@ -79,12 +90,12 @@ func (p *protocol) record(old []byte) ([]byte, error) {
 		}
 	}
 	for _, h := range held {
-		if !slices.Contains(facts, h) {
+		if !slices.Contains(facts, h) && !slices.Contains(facts, waived(h)) {
 			return nil, fmt.Errorf("%q is gone or different: what was once on the wire stays as it was; give the new thing a new name", h)
 		}
 	}
 	for _, f := range facts {
-		if slices.Contains(held, f) {
+		if slices.Contains(held, f) || slices.ContainsFunc(held, func(h string) bool { return waived(h) == f }) {
 			continue
 		}
 		if o := owner(f); o != "" && known[o] && !strings.Contains(f, "?: ") {

@@ -556,9 +556,13 @@ export interface PostOp {
   ref: Ref;
   conversation: string;
   id: string;
-  body: Body;
+  body?: Body;
   base?: number;
   reply_to?: number;
+  kind?: string;
+  target?: number;
+  mentions?: string[];
+  forwarded?: boolean;
 }
 
 export interface MarkOp {
@@ -604,6 +608,7 @@ export interface WelcomeFrame {
   epoch: string;
   server: string;
   limits: Limits;
+  rev?: number;
 }
 
 export interface AckFrame {
@@ -651,6 +656,11 @@ export interface PresenceFrame {
   items: Presence[];
 }
 
+export interface ContactsFrame {
+  t: "contacts";
+  rev: number;
+}
+
 export interface ErrorFrame {
   t: "error";
   code: string;
@@ -679,6 +689,7 @@ export type ServerFrame =
   | ReceiptsFrame
   | WhisperFrame
   | PresenceFrame
+  | ContactsFrame
   | ErrorFrame
   | ResyncFrame
   | GoawayFrame;
