@@ -3,7 +3,7 @@
  * receipts. Nothing here takes time: whoever drives it carries what it says, and decides when rows become durable (settle).
  */
 import { reacted } from "../db/acts";
-import type { ClientFrame, PostOp, ServerFrame } from "../wire/frames";
+import type { ClientFrame, PostOp, ServerFrame } from "../wire/wire.gen";
 import type { Contact, Conversation, ConversationPatch, Draft, Entry, Found, Member, ReadOp, Row, User } from "../wire/wire.gen";
 
 /** As the real one: a device further behind gets the row alone. Small here, so that it happens. */

@@ -6,7 +6,7 @@ import type { Engine, Tx } from "../db/engine";
 import { Memory, MemoryEngine } from "../db/memory";
 import type { StoreName, Stores } from "../db/schema";
 import type { Socket, SocketEvents } from "../net/platform";
-import type { ClientFrame, ServerFrame } from "../wire/frames";
+import type { ClientFrame, ServerFrame } from "../wire/wire.gen";
 import { FakeServer, FakeSession } from "./fakeserver";
 import { createModel } from "./index";
 import type { Model } from "./model";

@@ -2,7 +2,7 @@ import type { OutboxRecord } from "../db/schema";
 import { placeOf } from "../db/database";
 import type { Link } from "../net/link";
 import { Failure } from "../wire/failure";
-import type { PostOp } from "../wire/frames";
+import type { PostOp } from "../wire/wire.gen";
 import { codes } from "../wire/wire.gen";
 import { Coalesced } from "./coalesced";
 import type { Core } from "./core";

@@ -2,7 +2,7 @@ import { Stale, type Place } from "../db/database";
 import type { ConversationRecord } from "../db/schema";
 import { Link, type LinkState } from "../net/link";
 import { Failure } from "../wire/failure";
-import type { ServerFrame } from "../wire/frames";
+import type { ServerFrame } from "../wire/wire.gen";
 import type { WelcomeFrame } from "../wire/wire.gen";
 import { Coalesced } from "./coalesced";
 import type { Contacts } from "./contacts";

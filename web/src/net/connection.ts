@@ -1,5 +1,5 @@
 import { parse } from "../wire/decode";
-import type { ServerFrame } from "../wire/frames";
+import type { ServerFrame } from "../wire/wire.gen";
 import type { AckFrame, EntriesFrame, ErrorFrame, HelloOp, ReadOp, Ref } from "../wire/wire.gen";
 import type { Platform, Socket } from "./platform";
 

@@ -1,4 +1,4 @@
-import type { ServerFrame } from "../wire/frames";
+import type { ServerFrame } from "../wire/wire.gen";
 import type { ChangesFrame, EntriesFrame, WelcomeFrame } from "../wire/wire.gen";
 import { FakePlatform, type FakeSocket } from "./fakeplatform";
 import { Link, type LinkState } from "./link";

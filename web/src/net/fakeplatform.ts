@@ -1,4 +1,4 @@
-import type { ClientFrame, ServerFrame } from "../wire/frames";
+import type { ClientFrame, ServerFrame } from "../wire/wire.gen";
 import type { Platform, Socket, SocketEvents } from "./platform";
 
 interface Timer {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Failure } from "../wire/failure";
-import type { ServerFrame } from "../wire/frames";
+import type { ServerFrame } from "../wire/wire.gen";
 import { CloseSignedOut } from "../wire/wire.gen";
 import { changes, entries, LinkWorld, welcome } from "./fakelink";
 import { settled } from "./fakeplatform";

@@ -11,7 +11,7 @@ import {
   type EntriesFrame,
   type ReadOp,
 } from "../wire/wire.gen";
-import type { ClientFrame, PostOp, ServerFrame } from "../wire/frames";
+import type { ClientFrame, PostOp, ServerFrame } from "../wire/wire.gen";
 import { Backoff } from "./backoff";
 import { Connection, type End } from "./connection";
 import { Lane } from "./lane";

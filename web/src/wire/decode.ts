@@ -1,6 +1,6 @@
 /** What the server sends, checked: nothing behind this looks at a frame or an answer that has not the shape it claims. */
 import { flag, list, optional, orNull, record, text, whole, type Shape } from "./shape";
-import type { ContactsFrame, ServerFrame } from "./frames";
+import type { ContactsFrame, ServerFrame } from "./wire.gen";
 import type * as wire from "./wire.gen";
 
 export const user: Shape<wire.User> = record<wire.User>({
@@ -87,7 +87,7 @@ function named<T extends string>(name: T): Shape<T> {
 }
 
 const frames: { readonly [T in ServerFrame["t"]]: Shape<Extract<ServerFrame, { t: T }>> } = {
-  welcome: record<wire.WelcomeFrame>({ t: named("welcome"), user, device, epoch: text, server: text, limits }),
+  welcome: record<wire.WelcomeFrame>({ t: named("welcome"), user, device, epoch: text, server: text, limits, rev: optional(whole) }),
   ack: record<wire.AckFrame>({ t: named("ack"), ref, conversation: text, id: text, seq: whole, at: text }),
   entries: record<wire.EntriesFrame>({
     t: named("entries"),
