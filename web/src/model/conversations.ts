@@ -21,7 +21,7 @@ export interface Told {
   readonly receipts: readonly ReceiptRecord[];
   readonly lastSender: User | undefined;
   readonly other: User | undefined; // of a direct conversation
-  readonly blocked: boolean; // the owner blocks the other
+  readonly standing: string; // of a direct conversation: how the owner stands with the other
   readonly draftReply: number;
 }
 
@@ -37,7 +37,7 @@ export async function told(tx: Tx, id: string, me: User): Promise<Told | undefin
   const at = wishedFor(held, wish);
   return {
     me, at, draft: draft?.text ?? "", draftReply: draft?.replyTo ?? 0, waiting: waiting.sort((a, b) => a.order - b.order), members, receipts, lastSender, other,
-    blocked: contact?.state === "blocked",
+    standing: contact?.state ?? "none",
   };
 }
 
@@ -57,9 +57,14 @@ export function conversationOf(t: Told, now: number): Conversation {
     head: at.head, unread: at.unread, read: at.read, ...(last ? { last } : {}),
     at: Math.max(at.at, last?.at ?? 0), draft: t.draft, muted,
     ...(muted && at.mutedUntil ? { mutedUntil: at.mutedUntil } : {}), ...(at.mentions ? { mentions: at.mentions } : {}),
-    ...(at.archived ? { archived: true } : {}), ...(at.pinned ? { pinned: true } : {}), ...(at.request ? { request: true } : {}),
-    ...(at.until ? { left: true } : {}), ...(t.blocked ? { blocked: true } : {}),
+    ...(at.archived ? { archived: true } : {}), ...(at.pinned ? { pinned: true } : {}), ...(isRequest(t) ? { request: true } : {}),
+    ...(at.until ? { left: true } : {}), ...(t.standing === "blocked" ? { blocked: true } : {}),
   };
+}
+
+/** Whether the owner is still to answer a stranger. That they do, here, shows before the server's row does. */
+function isRequest({ at, standing, waiting, me }: Told): boolean {
+  return (at.request ?? false) && standing !== "accepted" && standing !== "blocked" && !waiting.some((row) => row.kind === undefined) && at.last?.sender !== me.id;
 }
 
 function lastOf(t: Told): Last | undefined {
@@ -154,7 +159,7 @@ async function everything(tx: Tx): Promise<Found> {
   ]);
   const draftOf = new Map(drafts.map((d) => [d.conversation, d]));
   const wishOf = new Map(wishes.map((w) => [w.conversation, w]));
-  const blocked = new Set(contacts.filter((c) => c.state === "blocked").map((c) => c.user));
+  const standingOf = new Map(contacts.map((c) => [c.user, c.state]));
   const membersOf = new Map(members.map((m) => [m.conversation, m]));
   const userOf = new Map<string, User>(people.map((u) => [u.id, u]));
   const waitingOf = grouped(outbox);
@@ -163,7 +168,7 @@ async function everything(tx: Tx): Promise<Found> {
     conversations.map((at) => [
       at.id,
       {
-        me: account.me, at: wishedFor(at, wishOf.get(at.id)), draft: draftOf.get(at.id)?.text ?? "", draftReply: draftOf.get(at.id)?.replyTo ?? 0, blocked: at.with !== undefined && blocked.has(at.with.id), waiting: (waitingOf.get(at.id) ?? []).sort((a, b) => a.order - b.order),
+        me: account.me, at: wishedFor(at, wishOf.get(at.id)), draft: draftOf.get(at.id)?.text ?? "", draftReply: draftOf.get(at.id)?.replyTo ?? 0, standing: (at.with && standingOf.get(at.with.id)) ?? "none", waiting: (waitingOf.get(at.id) ?? []).sort((a, b) => a.order - b.order),
         members: membersOf.get(at.id), receipts: receiptsOf.get(at.id) ?? [],
         lastSender: at.last && userOf.get(at.last.sender), other: at.with && userOf.get(at.with.id),
       },
