@@ -26,7 +26,7 @@ test("has its parts, each under its name", async () => {
   openApp("#/settings");
   expect(screen.getByRole("dialog", { name: "Settings" })).toBeTruthy();
   const parts = dialog().getAllByRole("heading", { level: 2 }).map((e) => e.textContent);
-  expect(parts).toEqual(["Settings", "Profile", "Appearance", "Language", "Devices", "Invites"]);
+  expect(parts).toEqual(["Settings", "Profile", "Privacy", "Appearance", "Language", "Devices", "Invites", "Bots"]);
 });
 
 describe("profile", () => {
