@@ -237,9 +237,16 @@ describe("contacts", () => {
     server.say("c1", "u-bob", "b1", "you do not know me");
     await clock.pass(500);
     expect(tab.model.conversations.now.find((c) => c.id === "c1")).toMatchObject({ request: true });
+    const timeline = tab.model.open("c1");
+    await clock.pass(500);
+    timeline.seen(2);
+    await clock.pass(1_000);
+    expect(server.row("u-ann", "c1").read).toBe(0); // they are not told that it was read
     await Promise.all([tab.model.decide({ id: "u-bob", handle: "bob", name: "BOB" }, "accepted"), clock.pass(500)]);
     expect(tab.model.conversations.now.find((c) => c.id === "c1")).not.toHaveProperty("request");
     expect(server.stands("u-ann", "u-bob")).toBe("accepted");
+    await clock.pass(1_000);
+    expect(server.row("u-ann", "c1").read).toBe(2);
     await tab.close();
   });
 });

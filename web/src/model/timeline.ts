@@ -290,12 +290,14 @@ export class OpenTimeline implements Timeline {
     const { told, members, items, lo, quotes } = this.view;
     const { at } = told;
     this.draftReply = told.draftReply;
+    const wasRequest = this.state.now?.conversation.request ?? false;
     this.unreadFrom ??= at.told ? (at.unread > 0 ? at.read + 1 : 0) : undefined;
     this.state.set({
       conversation: conversationOf(told, this.core.outside.now()), members, items: this.withWaiting(items), unreadFrom: this.unreadFrom ?? 0,
       atStart: at.to > 0 && lo === at.from && at.start, atEnd: at.to >= at.head,
       loading: this.fetching, ...(this.stuck ? { stuck: this.stuck } : {}), quotes, pins: this.pins(), markers: this.markers(),
     });
+    if (wasRequest && !this.state.now?.conversation.request && this.last > 0) void this.noteSeen();
   }
 
   private withWaiting(items: readonly Item[]): readonly Item[] {
@@ -367,6 +369,8 @@ export class OpenTimeline implements Timeline {
   private async noteSeen(): Promise<void> {
     this.noting?.();
     this.noting = undefined;
+    // A stranger is not told that they were read before they were let in.
+    if (this.state.now?.conversation.request) return;
     try {
       if (await this.core.db.markRead(this.conversation, this.last)) this.core.tabs.changed([this.conversation]);
     } catch (why) {
