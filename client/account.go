@@ -66,7 +66,13 @@ func (c *Client) Me(ctx context.Context) (wire.Me, error) {
 
 // SetName changes the name others see.
 func (c *Client) SetName(ctx context.Context, name string) (wire.Me, error) {
-	return call[wire.Me](ctx, c, http.MethodPatch, "/v1/me", wire.MePatch{Name: &name})
+	return c.SetProfile(ctx, wire.MePatch{Name: &name})
+}
+
+// SetProfile changes what others see of this account, and what it sees of
+// them: what is nil in p stays.
+func (c *Client) SetProfile(ctx context.Context, p wire.MePatch) (wire.Me, error) {
+	return call[wire.Me](ctx, c, http.MethodPatch, "/v1/me", p)
 }
 
 // User returns the account with this handle (without @) or id.

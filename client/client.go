@@ -133,26 +133,32 @@ func isLoopback(host string) bool {
 // do makes one request and decodes the answer into out unless out is nil. It
 // returns the status of a good answer.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) (int, error) {
+	if in == nil {
+		return c.send(ctx, method, path, "", nil, out)
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return 0, &parley.Error{Code: parley.BadRequest, Op: "client." + strings.ToLower(method), Detail: "the request cannot be written as JSON", Err: err}
+	}
+	return c.send(ctx, method, path, "application/json", bytes.NewReader(b), out)
+}
+
+// send makes one request with a body of that type, if there is one. The answer
+// goes into out unless that is nil: an io.Writer gets its bytes, anything else
+// what they are as JSON.
+func (c *Client) send(ctx context.Context, method, path, mediaType string, body io.Reader, out any) (int, error) {
 	op := "client." + strings.ToLower(method)
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
 	}
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return 0, &parley.Error{Code: parley.BadRequest, Op: op, Detail: "the request cannot be written as JSON", Err: err}
-		}
-		body = bytes.NewReader(b)
-	}
 	req, err := http.NewRequestWithContext(ctx, method, c.cred.URL+path, body)
 	if err != nil {
 		return 0, &parley.Error{Code: parley.BadRequest, Op: op, Detail: "the address of the server is not good; sign in again with the right one", Err: err}
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if mediaType != "" {
+		req.Header.Set("Content-Type", mediaType)
 	}
 	if c.cred.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cred.Token)
@@ -170,10 +176,15 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) (int,
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return 0, problem(op, resp, data)
 	}
-	if out != nil && resp.StatusCode != http.StatusNoContent {
-		if err := json.Unmarshal(data, out); err != nil {
-			return 0, &parley.Error{Code: parley.Internal, Op: op, Detail: "the answer is not Parley's; check the address of the server", Err: err}
-		}
+	if out == nil || resp.StatusCode == http.StatusNoContent {
+		return resp.StatusCode, nil
+	}
+	if w, ok := out.(io.Writer); ok {
+		_, err = w.Write(data)
+		return resp.StatusCode, err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return 0, &parley.Error{Code: parley.Internal, Op: op, Detail: "the answer is not Parley's; check the address of the server", Err: err}
 	}
 	return resp.StatusCode, nil
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,18 +14,36 @@ import (
 )
 
 // Entry is an entry as this device reads it: the number of the log, and what
-// later entries made of it.
+// later entries, up to AsOf, made of it. [Timeline] applies those after AsOf.
 type Entry struct {
 	parley.Entry
-	Edited  bool // the body is that of an edit
-	Deleted bool // the body is gone
+	Edited    bool // the body is that of an edit
+	EditedAt  time.Time
+	Deleted   bool // the body is gone
+	Reactions []parley.Reaction
+	AsOf      parley.Seq // its own number when it was streamed, the head of its page when it was read
 }
 
 // Wire returns e as it crosses the wire.
 func (e *Entry) Wire() wire.Entry {
 	w := wire.EntryOf(&e.Entry)
 	w.Edited, w.Deleted = e.Edited, e.Deleted
+	if !e.EditedAt.IsZero() {
+		w.EditedAt = wire.Time(e.EditedAt)
+	}
+	for _, r := range e.Reactions {
+		w.Reactions = append(w.Reactions, wire.Reaction{Text: r.Text, Count: uint64(r.Count), Users: idsOf[string](r.Users)})
+	}
 	return w
+}
+
+// idsOf returns ids as others of their kind.
+func idsOf[To, From ~string](ids []From) []To {
+	out := make([]To, len(ids))
+	for i, id := range ids {
+		out[i] = To(id)
+	}
+	return out
 }
 
 // entryOf reads an entry of conversation conv off the wire.
@@ -39,7 +58,12 @@ func entryOf(conv parley.ConversationID, w *wire.Entry) (Entry, error) {
 	if conv != "" && e.Conversation != conv {
 		return Entry{}, parley.E(parley.Internal, "client.entry", "the server mixed up two conversations")
 	}
-	return Entry{Entry: e, Edited: w.Edited, Deleted: w.Deleted}, nil
+	out := Entry{Entry: e, AsOf: e.Seq}
+	if f := e.Fold; f != nil {
+		out.Edited, out.EditedAt, out.Deleted, out.Reactions = w.Edited, f.EditedAt, f.Deleted, f.Reactions
+		out.Fold = nil
+	}
+	return out, nil
 }
 
 func conversationPath(conv parley.ConversationID) string {
@@ -54,10 +78,14 @@ func (c *Client) Conversations(ctx context.Context) iter.Seq2[wire.Row, error] {
 
 // pages yields the items of a list, page after page.
 func pages[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
+	return pagesOf[T](ctx, c, path, url.Values{"limit": {strconv.Itoa(wire.MaxLimit)}})
+}
+
+// pagesOf is pages with a query.
+func pagesOf[T any](ctx context.Context, c *Client, path string, q url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		cursor := ""
-		for {
-			q := url.Values{"limit": {strconv.Itoa(wire.MaxLimit)}}
+		q := maps.Clone(q)
+		for cursor := ""; ; {
 			if cursor != "" {
 				q.Set("cursor", cursor)
 			}
@@ -134,6 +162,7 @@ func (c *Client) page(ctx context.Context, conv parley.ConversationID, query str
 		if out.Entries[i], err = entryOf(conv, &in.Items[i]); err != nil {
 			return Page{}, err
 		}
+		out.Entries[i].AsOf = max(out.Head, out.Entries[i].Seq)
 	}
 	return out, nil
 }
@@ -146,29 +175,6 @@ func (c *Client) ByID(ctx context.Context, conv parley.ConversationID, id parley
 		return Entry{}, err
 	}
 	return entryOf(conv, &w)
-}
-
-// postHTTP makes one try of one post over HTTP.
-func (c *Client) postHTTP(ctx context.Context, p *parley.Post) (parley.Ack, error) {
-	var out wire.Posted
-	status, err := c.do(ctx, http.MethodPost, conversationPath(p.Conversation)+"/entries", wire.NewEntry{
-		ID: string(p.ID), Body: wire.BodyOf(p.Body), Base: uint64(p.Base), ReplyTo: uint64(p.ReplyTo),
-	}, &out)
-	if err != nil {
-		return parley.Ack{}, err
-	}
-	return ackOf(p.Conversation, &out, status)
-}
-
-func ackOf(conv parley.ConversationID, w *wire.Posted, status int) (parley.Ack, error) {
-	at, err := wire.ParseTime(w.At)
-	if err != nil || w.Seq == 0 {
-		return parley.Ack{}, &parley.Error{Code: parley.Internal, Op: "client.post", Detail: "the server's answer is no acknowledgement", Err: err}
-	}
-	return parley.Ack{
-		Conversation: conv, ID: parley.MessageID(w.ID), Seq: parley.Seq(w.Seq), At: at,
-		Again: status == http.StatusOK,
-	}, nil
 }
 
 // Mark moves this user's markers forward, what a device has stored (delivered)

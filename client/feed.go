@@ -133,7 +133,7 @@ func (f *feed) session(ctx context.Context) error {
 	if err := s.write(ctx, hello); err != nil {
 		return err
 	}
-	return f.listen(ctx, &r)
+	return f.listen(ctx, s, &r)
 }
 
 // connect goes where the last goaway said, or else home: a node that cannot be
@@ -148,16 +148,27 @@ func (f *feed) connect(ctx context.Context) (socket, error) {
 	return f.client.dial(ctx, f.client.cred.URL)
 }
 
-// listen takes frames until the connection ends.
-func (f *feed) listen(ctx context.Context, r *reader) error {
+// listen takes frames until the connection ends, and says what the voice has to
+// say once it stands.
+func (f *feed) listen(ctx context.Context, s socket, r *reader) error {
 	welcome := time.NewTimer(welcomeWithin)
 	defer welcome.Stop()
+	var words <-chan struct{} // before the welcome nothing is said
 	for {
 		select {
 		case frame := <-r.frames:
 			welcome.Stop()
+			if frame.T == wire.FrameWelcome {
+				words = f.sub.Voice.stands()
+			}
 			if err := f.take(ctx, &frame); err != nil {
 				return err
+			}
+		case <-words:
+			for _, frame := range f.sub.Voice.take() {
+				if err := s.write(ctx, frame); err != nil {
+					return err
+				}
 			}
 		case <-r.done:
 			return f.rest(ctx, r)

@@ -10,14 +10,14 @@ import (
 func (q *Queue) apply(r record) {
 	for i := range r.Add {
 		q.forget(r.Add[i].key) // it is pending again
-		q.insert(r.Add[i].post())
+		q.insert(r.Add[i].post(), r.Add[i].About)
 	}
 	if r.Done != nil {
 		q.remove(*r.Done)
 	}
 	if r.Fail != nil {
 		if it := q.remove(r.Fail.key); it != nil {
-			q.failed = append(q.failed, Failure{Post: it.post, Err: &parley.Error{Code: r.Fail.Code, Op: "client.send", Detail: r.Fail.Detail}})
+			q.failed = append(q.failed, Failure{Post: it.post, About: it.about, Err: &parley.Error{Code: r.Fail.Code, Op: "client.send", Detail: r.Fail.Detail}})
 		}
 	}
 	if r.Forget != nil {
@@ -33,12 +33,12 @@ func (q *Queue) forget(k key) {
 func keyOf(p *parley.Post) key { return key{p.Conversation, p.ID} }
 
 // insert adds a pending message in memory. The caller holds mu or is alone.
-func (q *Queue) insert(p parley.Post) {
+func (q *Queue) insert(p parley.Post, about parley.MessageID) {
 	k := keyOf(&p)
 	if q.index[k] != nil {
 		return
 	}
-	it := &item{post: p}
+	it := &item{post: p, about: about}
 	q.items = append(q.items, it)
 	q.index[k] = it
 	q.lanes[p.Conversation] = append(q.lanes[p.Conversation], it)
@@ -104,12 +104,12 @@ func (q *Queue) rewrite() error {
 	var records []record
 	for i := range q.failed {
 		f := &q.failed[i]
-		records = append(records, record{Add: []queued{queuedOf(&f.Post)}},
+		records = append(records, record{Add: []queued{queuedOf(&f.Post, f.About)}},
 			record{Fail: &failed{key: keyOf(&f.Post), Code: f.Err.Code, Detail: f.Err.Detail}})
 	}
 	for _, it := range q.items {
 		if !it.done {
-			records = append(records, record{Add: []queued{queuedOf(&it.post)}})
+			records = append(records, record{Add: []queued{queuedOf(&it.post, it.about)}})
 		}
 	}
 	q.mu.Unlock()

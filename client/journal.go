@@ -19,7 +19,14 @@ import (
 // The rule of the tail: a bad last line is a write that a crash cut short, and
 // nobody was told that it succeeded; it is cut off. A bad line before the end
 // is damage: it is passed over, and the caller is told.
-const journalHeader = "parley queue 1\n"
+//
+// The second format has acts: a program that reads the first one alone would
+// send an edit as a message, so it must not open this. It differs in nothing
+// else, and a journal of the first is written anew as one of the second.
+const (
+	journalHeader = "parley queue 2\n"
+	firstHeader   = "parley queue 1\n"
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -46,6 +53,11 @@ type queued struct {
 	Data    []byte        `json:"data"` // base64, so that every byte comes back as it was
 	Base    parley.Seq    `json:"base,omitempty"`
 	ReplyTo parley.Seq    `json:"reply_to,omitempty"`
+
+	Ref       parley.Seq       `json:"ref,omitempty"`
+	About     parley.MessageID `json:"about,omitempty"`
+	Mentions  []parley.UserID  `json:"mentions,omitempty"`
+	Forwarded bool             `json:"forwarded,omitempty"`
 }
 
 // failed is why a message was given up.
@@ -55,10 +67,11 @@ type failed struct {
 	Detail string      `json:"detail,omitempty"`
 }
 
-func queuedOf(p *parley.Post) queued {
+func queuedOf(p *parley.Post, about parley.MessageID) queued {
 	return queued{
 		key:    key{p.Conversation, p.ID},
 		Sender: p.Sender, Kind: p.Kind, Type: p.Body.Type, Data: p.Body.Data, Base: p.Base, ReplyTo: p.ReplyTo,
+		Ref: p.Ref, About: about, Mentions: p.Mentions, Forwarded: p.Forwarded,
 	}
 }
 
@@ -66,6 +79,7 @@ func (m *queued) post() parley.Post {
 	return parley.Post{
 		Conversation: m.Conversation, ID: m.ID, Sender: m.Sender, Kind: m.Kind,
 		Body: parley.Body{Type: m.Type, Data: m.Data}, Base: m.Base, ReplyTo: m.ReplyTo,
+		Ref: m.Ref, Mentions: m.Mentions, Forwarded: m.Forwarded,
 	}
 }
 
@@ -98,10 +112,10 @@ func parseRecord(line []byte) (record, bool) {
 // replay calls apply for each record of data. It returns the length of the
 // part that counts, and how many damaged lines stand before its end.
 func replay(data []byte, apply func(record)) (size int, damaged int, err error) {
-	if len(data) < len(journalHeader) && bytes.HasPrefix([]byte(journalHeader), data) {
+	if len(data) < len(journalHeader) && (bytes.HasPrefix([]byte(journalHeader), data) || bytes.HasPrefix([]byte(firstHeader), data)) {
 		return 0, 0, nil // cut short while it was made: nothing was ever in it
 	}
-	if !bytes.HasPrefix(data, []byte(journalHeader)) {
+	if !bytes.HasPrefix(data, []byte(journalHeader)) && !bytes.HasPrefix(data, []byte(firstHeader)) {
 		return 0, 0, errors.New("it is not a queue, or one of a newer version of this program")
 	}
 	size = len(journalHeader)

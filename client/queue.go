@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/parley-im/parley"
-	"github.com/parley-im/parley/wire"
 )
 
 // MaxQueue bounds the bodies a queue holds, in bytes. Past it Enqueue refuses
@@ -54,14 +53,16 @@ type Queue struct {
 
 // item is one pending message.
 type item struct {
-	post parley.Post
-	done bool
+	post  parley.Post
+	about parley.MessageID // of an act on a message that had no number yet
+	done  bool
 }
 
 // Failure is a message that was given up, and why.
 type Failure struct {
-	Post parley.Post
-	Err  *parley.Error
+	Post  parley.Post
+	About parley.MessageID // see [Queue.EnqueueAbout]
+	Err   *parley.Error
 }
 
 // OpenQueue opens the queue in the file at path, and makes it if there is
@@ -114,7 +115,8 @@ func (q *Queue) load() error {
 		}
 	}
 	q.sweep()
-	if size == 0 || size != len(data) || damaged > 0 || size >= compactAt {
+	old := !bytes.HasPrefix(data, []byte(journalHeader))
+	if size == 0 || size != len(data) || damaged > 0 || old || size >= compactAt {
 		return q.rewrite()
 	}
 	f, err := q.disk.open()
@@ -143,12 +145,35 @@ func (q *Queue) Damaged() int { return q.damage }
 // A post whose id is already pending in its conversation is kept once; with
 // another body that is parley.IDConflict. A failed one is pending again. It
 // returns the posts with their ids, in order.
+//
+// Acts (see [Edit] and its kin) are queued like messages and keep their place
+// among them.
 func (q *Queue) Enqueue(posts ...parley.Post) ([]parley.Post, error) {
+	return q.enqueue("", posts)
+}
+
+// EnqueueAbout is Enqueue of an act on the message with that id in the act's
+// conversation, which may have no number yet: it may be pending itself, before
+// the act. Flush asks the server for the number. If the message was given up,
+// so is the act, as parley.NotFound. The act's Ref stays 0.
+func (q *Queue) EnqueueAbout(message parley.MessageID, act parley.Post) (parley.Post, error) {
+	const op = "client.enqueue"
+	if !parley.ValidID(string(message)) || act.Ref != 0 || !pointing(act.Kind) {
+		return parley.Post{}, parley.E(parley.BadRequest, op, "only an act without a number can be about a message by its id")
+	}
+	out, err := q.enqueue(message, []parley.Post{act})
+	if err != nil {
+		return parley.Post{}, err
+	}
+	return out[0], nil
+}
+
+func (q *Queue) enqueue(about parley.MessageID, posts []parley.Post) ([]parley.Post, error) {
 	const op = "client.enqueue"
 	out := slices.Clone(posts)
 	q.turn <- struct{}{}
 	defer func() { <-q.turn }()
-	fresh, err := q.admit(op, out)
+	fresh, err := q.admit(op, about, out)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +182,7 @@ func (q *Queue) Enqueue(posts ...parley.Post) ([]parley.Post, error) {
 	}
 	add := record{Add: make([]queued, len(fresh))}
 	for i := range fresh {
-		add.Add[i] = queuedOf(&fresh[i])
+		add.Add[i] = queuedOf(&fresh[i], about)
 	}
 	if err := q.journal.append(true, add); err != nil {
 		return nil, diskError(op, "nothing was queued, for the queue cannot be written", err)
@@ -170,7 +195,7 @@ func (q *Queue) Enqueue(posts ...parley.Post) ([]parley.Post, error) {
 }
 
 // admit gives ids to posts, checks them, and returns those that are new.
-func (q *Queue) admit(op string, posts []parley.Post) ([]parley.Post, error) {
+func (q *Queue) admit(op string, about parley.MessageID, posts []parley.Post) ([]parley.Post, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -187,7 +212,7 @@ func (q *Queue) admit(op string, posts []parley.Post) ([]parley.Post, error) {
 		if !parley.ValidID(string(p.ID)) || !parley.ValidID(string(p.Conversation)) {
 			return nil, parley.E(parley.BadRequest, op, "an id is 1 to %d letters, digits and - . _ ~ :", parley.MaxID)
 		}
-		if err := wire.CheckBody(wire.BodyOf(p.Body), wire.MaxBodyBytes); err != nil {
+		if err := check(op, p, about); err != nil {
 			return nil, err
 		}
 		same := batch[keyOf(p)]
@@ -195,7 +220,7 @@ func (q *Queue) admit(op string, posts []parley.Post) ([]parley.Post, error) {
 			same = &it.post
 		}
 		if same != nil {
-			if same.Body.Type != p.Body.Type || !bytes.Equal(same.Body.Data, p.Body.Data) {
+			if kindOf(same) != kindOf(p) || same.Ref != p.Ref || same.Body.Type != p.Body.Type || !bytes.Equal(same.Body.Data, p.Body.Data) {
 				return nil, parley.E(parley.IDConflict, op, "another message with this id is waiting to be sent; choose a fresh id")
 			}
 			continue
@@ -203,7 +228,7 @@ func (q *Queue) admit(op string, posts []parley.Post) ([]parley.Post, error) {
 		if total += int64(len(p.Body.Data)); total > MaxQueue {
 			return nil, parley.E(parley.Overloaded, op, "the queue is full; send what is waiting first")
 		}
-		p.Body.Data = slices.Clone(p.Body.Data)
+		p.Body.Data, p.Mentions = slices.Clone(p.Body.Data), slices.Clone(p.Mentions)
 		batch[keyOf(p)] = p
 		fresh = append(fresh, *p)
 	}

@@ -273,7 +273,7 @@ func TestJournalDamage(t *testing.T) {
 	}
 	// What is no queue is not touched.
 	other := filepath.Join(t.TempDir(), "notes")
-	if err := os.WriteFile(other, []byte("parley queue 2\nof a later version\n"), 0o600); err != nil {
+	if err := os.WriteFile(other, []byte("parley queue 3\nof a later version\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenQueue(other, nil); err == nil {
@@ -309,7 +309,7 @@ func TestJournalShrinks(t *testing.T) {
 // FuzzJournal kills: a journal whose bytes bring the program down, or that
 // reads differently the second time.
 func FuzzJournal(f *testing.F) {
-	line, err := journalOf([]record{{Add: []queued{queuedOf(new(message("c1", "m1")))}}, {Done: &key{"c1", "m1"}}})
+	line, err := journalOf([]record{{Add: []queued{queuedOf(new(message("c1", "m1")), "")}}, {Done: &key{"c1", "m1"}}})
 	if err != nil {
 		f.Fatal(err)
 	}

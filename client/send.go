@@ -153,7 +153,7 @@ func (s *sender) note(r report) {
 // lane sends what is pending in one conversation.
 func (s *sender) lane(ctx context.Context, user parley.UserID, conv parley.ConversationID) {
 	for {
-		p, ok := s.queue.first(user, conv)
+		p, about, ok := s.queue.first(user, conv)
 		if !ok {
 			select {
 			case s.ended <- conv:
@@ -161,7 +161,7 @@ func (s *sender) lane(ctx context.Context, user parley.UserID, conv parley.Conve
 			}
 			return
 		}
-		ack, err := s.try(ctx, &p)
+		ack, err := s.try(ctx, &p, about)
 		if ctx.Err() != nil && err != nil {
 			return
 		}
@@ -187,7 +187,7 @@ func (s *sender) say(ctx context.Context, r report) {
 }
 
 // try sends p until there is an answer that counts.
-func (s *sender) try(ctx context.Context, p *parley.Post) (ack parley.Ack, err error) {
+func (s *sender) try(ctx context.Context, p *parley.Post, about parley.MessageID) (ack parley.Ack, err error) {
 	note := func(err error, wait time.Duration) { s.say(ctx, report{err: err, wait: wait}) }
 	err = s.client.Retry(ctx, note, func(ctx context.Context) error {
 		select {
@@ -196,24 +196,16 @@ func (s *sender) try(ctx context.Context, p *parley.Post) (ack parley.Ack, err e
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		ack, err = s.client.Post(ctx, *p)
+		numbered := *p
+		if about != "" {
+			if numbered.Ref, err = s.client.numberOf(ctx, p.Conversation, about); err != nil {
+				return err
+			}
+		}
+		ack, err = s.client.Post(ctx, numbered)
 		return err
 	})
 	return ack, err
-}
-
-// Post makes one try of one message, without a queue: what is not
-// acknowledged may or may not be said, and only another try with the same id
-// tells. Most programs want a [Queue].
-func (c *Client) Post(ctx context.Context, p parley.Post) (parley.Ack, error) {
-	if handle, ok := Handle(p.Conversation); ok {
-		conv, err := c.direct(ctx, handle)
-		if err != nil {
-			return parley.Ack{}, err
-		}
-		p.Conversation = conv
-	}
-	return c.postHTTP(ctx, &p)
 }
 
 // direct returns the id of the direct conversation with handle, which never
@@ -254,14 +246,15 @@ func (q *Queue) waiting(user parley.UserID) []parley.ConversationID {
 	return out
 }
 
-// first returns the next message that user has pending in conv.
-func (q *Queue) first(user parley.UserID, conv parley.ConversationID) (parley.Post, bool) {
+// first returns the next message that user has pending in conv, and the
+// message it is about if only that one's id is known.
+func (q *Queue) first(user parley.UserID, conv parley.ConversationID) (p parley.Post, about parley.MessageID, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if it := firstOf(q.lanes[conv], user); it != nil && !q.closed {
-		return it.post, true
+		return it.post, it.about, true
 	}
-	return parley.Post{}, false
+	return parley.Post{}, "", false
 }
 
 func firstOf(lane []*item, user parley.UserID) *item {

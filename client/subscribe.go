@@ -89,6 +89,18 @@ type Subscription struct {
 	// it follows. Receipts are hints: some never come, and none is told again;
 	// [Client.Conversation] knows. It must not block.
 	Receipts func(r parley.Receipt)
+	// Presence, Whispers and Contacts, if they are not nil, hear who came and
+	// went among those whom Voice watches and this user's contacts, who is
+	// typing, and that the list of contacts has got to rev ([Client.Contacts]).
+	// They are hints like receipts and must not block.
+	Presence func(items []wire.Presence)
+	Whispers func(w Whisper)
+	Contacts func(rev uint64)
+	// Voice, if it is not nil, is what this user says on the same connection.
+	Voice *Voice
+	// Online, if it is not nil, hears that a connection stands, and what the
+	// server said in its welcome. It must not block.
+	Online func(welcome wire.ServerFrame)
 	// Lost, if it is not nil, hears why a connection was lost, before the next
 	// try. It must not block.
 	Lost func(err error)

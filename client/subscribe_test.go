@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -150,6 +151,104 @@ func TestReceipts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBackInTheGroup kills: a stream that waits for ever for what was said while
+// the user was no member, or takes it for a fault of the server.
+func TestBackInTheGroup(t *testing.T) {
+	for _, how := range []string{"deliver", "drop", "last"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.say("c1", 3)
+			w.settle()
+			told, stop := listen(w.client(), Subscription{Store: &Place{}, Backlog: All})
+			told()
+			// Numbers 4 to 9 are said while the user is away; 10 takes them back.
+			w.mu.Lock()
+			for range 6 {
+				w.commit("c1", fmt.Sprint("away", w.committed), "not for you")
+			}
+			w.since = map[string]uint64{"c1": 10}
+			w.mu.Unlock()
+			w.say("c1", 1)
+			w.say("c1", 2)
+			w.settle()
+			w.deliver(how)
+			if got := told(); !slices.Equal(got["c1"], []parley.Seq{1, 2, 3, 10, 11, 12}) {
+				t.Errorf("%s: told %v", how, got)
+			}
+			if err := stop(); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestHints kills: a hint that never reaches who asked for it, and one that is
+// taken for a step of the stream.
+func TestHints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var mu sync.Mutex
+		var heard []string
+		note := func(format string, a ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard = append(heard, fmt.Sprintf(format, a...))
+		}
+		place := &Place{}
+		_, stop := listen(w.client(), Subscription{
+			Store: place, Backlog: All,
+			Presence: func(items []wire.Presence) { note("%s online: %v", items[0].User, items[0].Online) },
+			Whispers: func(w Whisper) { note("%s in %s: %s", w.Sender, w.Conversation, w.Kind) },
+			Contacts: func(rev uint64) { note("contacts %d", rev) },
+			Online:   func(w wire.ServerFrame) { note("online %s", w.Epoch) },
+		})
+		w.mu.Lock()
+		w.sessions[0].arrived <- wire.AppendPresence(nil, []wire.Presence{{User: "u2", Online: true}})
+		w.sessions[0].arrived <- wire.AppendWhisper(nil, "c1", "u2", Typing)
+		w.sessions[0].arrived <- []byte(`{"t":"contacts","rev":7}`)
+		w.mu.Unlock()
+		synctest.Wait()
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		want := []string{"online e0", "u2 online: true", "u2 in c1: typing", "contacts 7"}
+		if !slices.Equal(heard, want) || place.Inbox != "e0.0" {
+			t.Errorf("heard %q, cursor %s", heard, place.Inbox)
+		}
+	})
+}
+
+// TestVoice kills: a watch that a lost connection forgets, one that is said
+// again for nothing, and a whisper of before the connection that is said on it.
+func TestVoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		v := new(Voice)
+		v.Whisper("c1", Typing) // nobody is there
+		v.Watch("u2", "u3")
+		_, stop := listen(w.client(), Subscription{Store: &Place{}, Voice: v})
+		v.Watch("u2", "u3")
+		synctest.Wait()
+		v.Whisper("c1", Typing)
+		v.Whisper("c1", Typing) // the same, at once
+		synctest.Wait()
+		w.cut(nil)
+		v.Whisper("c1", Typing)
+		after(10 * time.Second)
+		synctest.Wait()
+		if err := stop(); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		watch, typing := `{"t":"watch","users":["u2","u3"]}`, `{"t":"whisper","conversation":"c1","kind":"typing"}`
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		got := slices.Compact(slices.Clone(w.heard))
+		if n := len(w.heard); n < 3 || n > 4 || !slices.Equal(got, []string{watch, typing, watch}) {
+			t.Errorf("the server heard %q", w.heard)
+		}
+	})
 }
 
 // TestGoaway kills: a client that comes back before the time it was told.

@@ -18,8 +18,12 @@ func (f *feed) take(ctx context.Context, frame *wire.ServerFrame) error {
 		return f.moved(ctx, frame.Cursor)
 	case wire.FrameChanges:
 		return f.changed(ctx, frame)
-	case wire.FrameReceipts:
+	case wire.FrameReceipts, wire.FramePresence, wire.FrameWhisper, wire.FrameContacts:
 		f.heard(frame)
+	case wire.FrameWelcome:
+		if f.sub.Online != nil {
+			f.sub.Online(*frame)
+		}
 	case wire.FrameResync:
 		f.held, f.fresh = map[parley.ConversationID]parley.Seq{}, true
 		return f.tell(ctx, News{Reset: true})
@@ -47,6 +51,8 @@ func (f *feed) pushed(ctx context.Context, frame *wire.ServerFrame) error {
 		return err
 	}
 	if !contiguous(entries) || entries[0].Seq > held+1 {
+		// Also when the user was away from a group and is back: then the log
+		// goes on for them where the membership does.
 		return f.read(ctx, conv, last)
 	}
 	return f.entries(ctx, conv, held, entries)
@@ -79,14 +85,21 @@ func (f *feed) changed(ctx context.Context, frame *wire.ServerFrame) error {
 	return nil
 }
 
-// heard takes a receipt. It is no step of the subscription: nothing is kept.
+// heard takes what is no step of the subscription: nothing of it is kept.
 func (f *feed) heard(frame *wire.ServerFrame) {
-	r := parley.Receipt{
-		Conversation: parley.ConversationID(frame.Conversation), User: parley.UserID(frame.Member),
-		Delivered: parley.Seq(frame.Delivered), Read: parley.Seq(frame.Read),
-	}
-	if f.sub.Receipts != nil && f.follows(r.Conversation) {
-		f.sub.Receipts(r)
+	conv := parley.ConversationID(frame.Conversation)
+	switch {
+	case frame.T == wire.FrameReceipts && f.sub.Receipts != nil && f.follows(conv):
+		f.sub.Receipts(parley.Receipt{
+			Conversation: conv, User: parley.UserID(frame.Member),
+			Delivered: parley.Seq(frame.Delivered), Read: parley.Seq(frame.Read),
+		})
+	case frame.T == wire.FrameWhisper && f.sub.Whispers != nil && f.follows(conv):
+		f.sub.Whispers(Whisper{Conversation: conv, Sender: parley.UserID(frame.Sender), Kind: frame.Kind})
+	case frame.T == wire.FramePresence && f.sub.Presence != nil:
+		f.sub.Presence(frame.Items)
+	case frame.T == wire.FrameContacts && f.sub.Contacts != nil:
+		f.sub.Contacts(frame.Rev)
 	}
 }
 

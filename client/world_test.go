@@ -31,6 +31,8 @@ type world struct {
 	logs     map[string][]wire.Entry
 	rows     map[string]*worldRow
 	sessions []*worldSocket
+	heard    []string          // frames after the hello
+	since    map[string]uint64 // where the user's membership begins, if not at 1
 
 	unasked  bool // a resume tells entries, not rows alone
 	pageRows int  // rows in one changes frame
@@ -107,12 +109,16 @@ func (s *worldSocket) close() { s.once.Do(func() { close(s.dead) }) }
 
 func (s *worldSocket) write(_ context.Context, frame []byte) error {
 	f, err := wire.DecodeClient(frame)
-	if err != nil || f.T != wire.OpHello {
+	if err != nil || (f.T == wire.OpHello) == s.open {
 		panic(fmt.Sprintf("the client said %q: %v", frame, err))
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	s.w.welcome(s, f.Cursor)
+	if f.T == wire.OpHello {
+		s.w.welcome(s, f.Cursor)
+	} else {
+		s.w.heard = append(s.w.heard, string(frame))
+	}
 	return nil
 }
 
@@ -323,7 +329,7 @@ func (w *world) history(r *http.Request, conv string) (*http.Response, error) {
 	page := wire.EntryPage{Items: []wire.Entry{}, Head: uint64(len(log))}
 	if q.Has("after") {
 		after, _ := strconv.Atoi(q.Get("after"))
-		after = min(after, len(log))
+		after = min(max(after, int(max(w.since[conv], 1))-1), len(log))
 		page.Items = log[after:min(len(log), after+min(limit, 3))] // small pages find more faults
 	} else {
 		before, _ := strconv.Atoi(q.Get("before"))

@@ -13,7 +13,8 @@ import (
 )
 
 // home is the directory where the commands of one device keep what they need:
-// device.json, the credentials, and queue/, messages that are not sent yet.
+// device.json, the credentials, queue/, messages that are not sent yet, and
+// shelf.json, the list of conversations as parley chat last knew it.
 // Only its owner can read it.
 type home string
 
@@ -32,6 +33,7 @@ func openHome(e env) (home, error) {
 
 func (h home) device() string { return filepath.Join(string(h), "device.json") }
 func (h home) queue() string  { return filepath.Join(string(h), "queue") }
+func (h home) shelf() string  { return filepath.Join(string(h), "shelf.json") }
 
 var errNotSignedIn = parley.E(parley.Unauthorized, "home.load", "you are not signed in; run parley login URL HANDLE first")
 
@@ -88,8 +90,13 @@ func (h home) write(data []byte) (err error) {
 	return os.Rename(f.Name(), h.device())
 }
 
-// forget removes the credentials.
-func (h home) forget() error { return os.Remove(h.device()) }
+// forget removes the credentials, and what was known with them.
+func (h home) forget() error {
+	if err := os.Remove(h.shelf()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Remove(h.device())
+}
 
 // dial returns the client of the device that is signed in.
 func dial(e env) (*client.Client, home, error) {

@@ -99,7 +99,7 @@ func newRoot(e env) *cobra.Command {
 		Long: `Parley is a messenger that people host themselves.
 
 Run a server with "parley serve". Talk to one with "parley login", then
-"parley send", "parley tail" and "parley list".`,
+"parley chat", or "parley send", "parley tail" and "parley list".`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -117,8 +117,8 @@ Run a server with "parley serve". Talk to one with "parley login", then
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newServe(e), newBackup(e), newRestore(e), newDoctor(e), newMigrate(e),
-		newLogin(e), newLogout(e), newSend(e), newTail(e), newList(e), newGroup(e),
+		newServe(e), newBackup(e), newRestore(e), newDoctor(e), newCompact(e), newMigrate(e),
+		newLogin(e), newLogout(e), newChat(e), newSend(e), newTail(e), newList(e), newGroup(e),
 		newBench(e), newVersion(e),
 	)
 	return root
