@@ -214,17 +214,17 @@ func (s *state) setMuted(c *chat, on bool, arg string) []effect {
 			until, text = s.now.Add(d).UTC(), "Muted until "+s.now.Add(d).In(s.zone).Format("Mon 15:04")
 		}
 	}
-	return []effect{personal(c.id, fmt.Sprint("mute ", on), text, parley.PersonalChange{Muted: &until}, func(r *wire.Row) { r.Muted = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Muted: &until}, Text: text})
 }
 
 func (s *state) setArchived(c *chat, on bool) []effect {
 	text := map[bool]string{true: "Archived", false: "Back in the list"}[on]
-	return []effect{personal(c.id, fmt.Sprint("archive ", on), text, parley.PersonalChange{Archived: &on}, func(r *wire.Row) { r.Archived = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Archived: &on}, Text: text})
 }
 
 func (s *state) setKept(c *chat, on bool) []effect {
 	text := map[bool]string{true: "Kept at the top", false: "No longer at the top"}[on]
-	return []effect{personal(c.id, fmt.Sprint("keep ", on), text, parley.PersonalChange{Pinned: &on}, func(r *wire.Row) { r.Pinned = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Pinned: &on}, Text: text})
 }
 
 // contact returns the command that asks for a contact's state: of the person
@@ -246,20 +246,12 @@ func (s *state) setContact(c *chat, arg, to, text string) []effect {
 		s.complain("That is you")
 		return nil
 	}
-	user, known := handle, parley.UserID("")
-	if id, ok := s.handleOf(handle); ok {
-		user, known = string(id), id
+	user := handle
+	if id, known := s.handleOf(handle); known {
+		user = string(id)
 	}
-	had, stood := s.contacts[known]
-	rev := max(had.Rev+1, uint64(s.now.UnixMilli()))
-	if to == client.ContactBlocked && known != "" { // here at once
-		s.contacts[known] = wire.Contact{User: s.people[known], State: to, Rev: rev}
-	}
-	return []effect{setContact(user, to, rev, text+" @"+handle, func(s *state) {
-		if delete(s.contacts, known); stood {
-			s.contacts[known] = had
-		}
-	})}
+	rev := max(s.contacts[parley.UserID(user)].Rev+1, uint64(s.now.UnixMilli()))
+	return s.wishes(errand{User: user, State: to, Rev: rev, Text: text + " @" + handle})
 }
 
 func (s *state) cmdName(_ *chat, arg string) []effect {

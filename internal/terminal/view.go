@@ -321,7 +321,7 @@ func (s *state) linkWords() string {
 	words := "Online"
 	switch {
 	case s.link.ended:
-		words = "Signed out"
+		words = "Stopped: " + Visible(s.link.why)
 	case !s.link.up && s.link.why == "connecting":
 		words = "Connecting…"
 	case !s.link.up:
