@@ -212,6 +212,7 @@ func TestCommands(t *testing.T) {
 		{":pins", "", "Bob: Where to today?"},
 		{":help", "", "Alt+Enter"},
 		{":)", `say gl 0 ":)"`, ""},
+		{":p", `say gl 0 ":p"`, ""},
 		{"::rename is a command", `say gl 0 ":rename is a command"`, ""},
 	} {
 		st := newStage(t)
@@ -503,6 +504,32 @@ func TestScroll(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestScrollBack kills: a way down that is not the way up, or does not end at
+// the newest.
+func TestScrollBack(t *testing.T) {
+	st := newStage(t)
+	st.tell(st.openNow("db"))
+	var entries []client.Entry
+	for seq := parley.Seq(1); seq <= 60; seq++ {
+		entries = append(entries, said("db", seq, "ub", int(1000-seq), strings.Repeat(fmt.Sprint("number ", seq, " "), int(seq%7)+1)))
+	}
+	st.tell(page("db", 0, 60, entries...))
+	c, newest := st.chats["db"], st.window()
+	for _, n := range []int{1, 7, 20, 33} {
+		st.scroll(c, 5)
+		at := st.window()
+		st.scroll(c, n)
+		st.scroll(c, -n)
+		if got := st.window(); !slices.Equal(got, at) {
+			t.Errorf("%d up and down again:\n%s\n\n%s", n, strings.Join(at, "\n"), strings.Join(got, "\n"))
+		}
+	}
+	st.scroll(c, -1000)
+	if !c.bottom.none() || !slices.Equal(st.window(), newest) {
+		t.Error("the end is not the end")
+	}
 }
 
 // window is the timeline as it is shown, without what is empty.
