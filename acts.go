@@ -70,7 +70,7 @@ const MembersType = "application/vnd.parley.members+json"
 // MembersBody is what a members entry says. A user stands in one of its lists
 // at most, and no list names one twice.
 type MembersBody struct {
-	Title  string          `json:"title,omitempty"`  // with the first entry of a group
+	Title  string          `json:"title,omitempty"`  // of the group: with its first entry, and with a removal
 	Add    []UserID        `json:"add,omitempty"`    // belong from here on
 	Remove []UserID        `json:"remove,omitempty"` // belong no more after this entry; the sender alone: leaves
 	Roles  map[UserID]Role `json:"roles,omitempty"`  // of members that stay

@@ -7,6 +7,7 @@
 package parley
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -163,12 +164,11 @@ type Conversation struct {
 
 // Member returns u's membership, past or present, and whether there is one.
 func (c *Conversation) Member(u UserID) (Member, bool) {
-	for _, m := range c.Members {
-		if m.User == u {
-			return m, true
-		}
+	i, ok := slices.BinarySearchFunc(c.Members, u, func(m Member, u UserID) int { return cmp.Compare(m.User, u) })
+	if !ok {
+		return Member{}, false
 	}
-	return Member{}, false
+	return c.Members[i], true
 }
 
 // Run is a stretch of numbers, both ends included.
@@ -187,7 +187,8 @@ type Checkpoint struct {
 const MaxCheckpoints = 32
 
 // MaxRuns bounds [Row.Own]. A user who spoke so many separate times after the
-// read marker has read on: the marker moves over the oldest run.
+// read marker, or from whom so much was withheld, has read on: the marker moves
+// over the oldest run.
 const MaxRuns = 256
 
 // MaxMentioned bounds [Row.Mentioned].
@@ -208,7 +209,7 @@ type Row struct {
 	Mentioned    []Seq  // messages after Read that mention this user, ascending; MaxMentioned at most, the last
 	Spoke        bool   // this user said something here
 	Personal     Personal
-	Past         []Checkpoint // earlier heads, ascending; the first of a whole history is {0, Since-1}
+	Past         []Checkpoint // earlier heads of this membership, ascending; the first of a whole history is {0, Since-1}
 }
 
 // Unread counts the messages of others after the read marker. It is derived
@@ -221,7 +222,19 @@ func (r *Row) Unread() uint64 {
 	return n
 }
 
-// HeadAt returns the head this row had for a reader whose cursor is at pos.
+// UnreadMentions counts the messages after the read marker that mention this
+// user; MaxMentioned stands for as many or more.
+func (r *Row) UnreadMentions() uint64 {
+	n := uint64(0)
+	for i := len(r.Mentioned) - 1; i >= 0 && r.Mentioned[i] > r.Read; i-- {
+		n++
+	}
+	return n
+}
+
+// HeadAt returns the head this row had for a reader whose cursor is at pos:
+// never less than where the membership begins, also for a cursor that is older
+// than it.
 // It is false when the row no longer remembers that far back.
 func (r *Row) HeadAt(pos Pos) (Seq, bool) {
 	if pos >= r.Pos {
@@ -232,7 +245,7 @@ func (r *Row) HeadAt(pos Pos) (Seq, bool) {
 	}
 	for i := len(r.Past) - 1; i >= 0; i-- {
 		if r.Past[i].Pos <= pos {
-			return r.Past[i].Head, true
+			return max(r.Past[i].Head, max(r.Since, 1)-1), true
 		}
 	}
 	return 0, false
@@ -271,8 +284,8 @@ type Receipt struct {
 type Advance struct {
 	Conversation ConversationID
 	Kind         ConversationKind
-	Since, Until Seq // the membership, as in Member
-	From, Head   Seq
+	Since, Until Seq    // the membership, as in Member
+	From, Head   Seq    // From is not before Since-1, Head not after Until
 	Count        uint64 // messages in 1..Head
 	Own          []Own  // messages among them that are no news to the user, ascending
 	Mentioned    []Seq  // messages among them that mention the user, ascending
@@ -282,6 +295,7 @@ type Advance struct {
 
 // Own is one message of the user's own, or one withheld from the user.
 type Own struct {
-	Seq   Seq
-	Count uint64 // messages in 1..Seq
+	Seq      Seq
+	Count    uint64 // messages in 1..Seq
+	Withheld bool   // it is another's
 }

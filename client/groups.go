@@ -102,12 +102,12 @@ func (c *Client) Hide(ctx context.Context, conv parley.ConversationID, entries .
 
 // Editions returns the wordings that a message had, the first one first.
 func (c *Client) Editions(ctx context.Context, conv parley.ConversationID, message parley.Seq) ([]wire.Edition, error) {
-	return collect[wire.Edition](ctx, c, entryPath(conv, message)+"/edits")
+	return collect[wire.Edition](ctx, c, conversationPath(conv)+"/edits/"+strconv.FormatUint(uint64(message), 10))
 }
 
 // Reactors returns who feels what about a message.
 func (c *Client) Reactors(ctx context.Context, conv parley.ConversationID, message parley.Seq) ([]wire.Reactor, error) {
-	return collect[wire.Reactor](ctx, c, entryPath(conv, message)+"/reactions")
+	return collect[wire.Reactor](ctx, c, conversationPath(conv)+"/reactions/"+strconv.FormatUint(uint64(message), 10))
 }
 
 // Search says what to search this user's messages for. What is zero does not

@@ -156,7 +156,7 @@ func AppendRow(dst []byte, r *Row) []byte {
 		dst = appendStringField(dst, `,"sender":`, r.Last.Sender)
 		dst = appendStringField(dst, `,"at":`, r.Last.At)
 		dst = appendStringField(dst, `,"text":`, r.Last.Text)
-		dst = append(dst, '}')
+		dst = append(appendFlag(dst, `,"deleted":true`, r.Last.Deleted), '}')
 	}
 	dst = strconv.AppendUint(append(dst, `,"pos":`...), r.Pos, 10)
 	dst = strconv.AppendBool(append(dst, `,"muted":`...), r.Muted)

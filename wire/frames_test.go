@@ -29,7 +29,7 @@ func TestWritersKeepTheirShapes(t *testing.T) {
 	entry := parley.Entry{Conversation: "c1", Seq: 3, Kind: parley.KindEdit, ID: "m3", Sender: "u1", Device: "d1", At: noon,
 		Body: parley.Body{Type: "image/png", Data: []byte{0, 255}}, Ref: 1, ReplyTo: 2}
 	presence := []Presence{{User: "u1", Online: true}, {User: "u2", LastSeen: Time(noon)}}
-	rich := Row{ID: "c3", Kind: "group", With: &User{ID: "u2", Handle: "bot", Name: "B", Status: "\"busy\"", Avatar: "a1", Bot: true}, Mentions: 2,
+	rich := Row{ID: "c3", Last: &Last{Seq: 4, At: Time(noon), Deleted: true}, Kind: "group", With: &User{ID: "u2", Handle: "bot", Name: "B", Status: "\"busy\"", Avatar: "a1", Bot: true}, Mentions: 2,
 		MutedUntil: Time(noon), Archived: true, Pinned: true, Request: true, Hidden: [][2]uint64{{1, 2}, {4, 4}},
 		Draft: &Draft{Text: "hm\n", ReplyTo: 3, At: Time(noon)}, Since: 2, Until: 9}
 	folded := parley.Entry{Conversation: "c1", Seq: 3, Kind: parley.KindMessage, ID: "m3", Sender: "u1", Device: "d1", At: noon,

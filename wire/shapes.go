@@ -138,6 +138,8 @@ type Last struct {
 	Sender string `json:"sender"`
 	At     string `json:"at"`
 	Text   string `json:"text"`
+
+	Deleted bool `json:"deleted,omitzero"` // it says nothing any more
 }
 
 // Row is one conversation in the reader's list.

@@ -47,13 +47,13 @@ type (
 		Link         string `json:"link,omitzero"`
 	}
 	// Edition is one wording of a message that was edited, the first one
-	// included (GET …/entries/{seq}/edits).
+	// included (GET …/edits/{seq}).
 	Edition struct {
 		Seq  uint64 `json:"seq"`
 		At   string `json:"at"`
 		Body *Body  `json:"body,omitzero"`
 	}
-	// Reactor is one member's reaction (GET …/entries/{seq}/reactions).
+	// Reactor is one member's reaction (GET …/reactions/{seq}).
 	Reactor struct {
 		User string `json:"user"`
 		Text string `json:"text"`
@@ -112,6 +112,10 @@ type (
 	BotPatch struct {
 		Name    *string `json:"name,omitzero"`
 		Webhook *string `json:"webhook,omitzero"`
+	}
+	// BotToken is a bot's new token; the one before is no good any more.
+	BotToken struct {
+		Token string `json:"token"`
 	}
 	// Replay has a webhook told again, from a time on.
 	Replay struct {

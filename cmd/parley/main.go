@@ -117,7 +117,7 @@ Run a server with "parley serve". Talk to one with "parley login", then
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newServe(e), newBackup(e), newRestore(e), newDoctor(e), newMigrate(e),
+		newServe(e), newBackup(e), newRestore(e), newDoctor(e), newCompact(e), newMigrate(e),
 		newLogin(e), newLogout(e), newChat(e), newSend(e), newTail(e), newList(e), newGroup(e),
 		newBench(e), newVersion(e),
 	)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/migrate"
 	"github.com/parley-im/parley/internal/store/pebblestore"
 )
 
@@ -67,12 +68,17 @@ func newRestore(e env) *cobra.Command {
 		Long: `Make a store of the backup in DIR, in a data directory that holds none.
 
 The store begins another life with it: every device notices and starts over, so
-that nobody waits for messages that the backup does not have.`,
-		Example: "  parley restore /backups/today --data ./data",
+that nobody waits for messages that the backup does not have.
+
+A backup does not know what was deleted after it was made. If the data directory
+that it is to stand in for can still be read, name it with --deletes-from: what
+was deleted there is deleted in the restored store too.`,
+		Example: "  parley restore /backups/today --data ./data\n  parley restore /backups/today --data ./data --deletes-from ./data.old",
 		Args:    takes(cobra.ExactArgs(1)),
 	}
 	data := dataFlag(cmd, e)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	old := cmd.Flags().String("deletes-from", "", "data directory that the backup stands in for: what was deleted there stays deleted")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, err := data()
 		if err != nil {
 			return err
@@ -84,10 +90,65 @@ that nobody waits for messages that the backup does not have.`,
 		if err != nil {
 			return err
 		}
-		if err := pebblestore.Restore(vfs.Default, from, dir); err != nil {
+		restore := func() error { return pebblestore.Restore(vfs.Default, from, dir) }
+		if *old != "" {
+			restore = func() error { return restoreWithout(cmd.Context(), e, from, dir, *old) }
+		}
+		if err := restore(); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(e.stdout, "Restored into %s. Start it with: parley serve --data %s\n", dir, dir)
+		return err
+	}
+	return cmd
+}
+
+// restoreWithout makes a store of a backup, without what was deleted since in the
+// store in old. That is opened first, so that nothing is made when it cannot be.
+func restoreWithout(ctx context.Context, e env, from, dir, old string) error {
+	return withStore(old, func(lived *pebblestore.Store) error {
+		if err := pebblestore.Restore(vfs.Default, from, dir); err != nil {
+			return err
+		}
+		err := withStore(dir, func(restored *pebblestore.Store) error {
+			n, err := migrate.Deletes(ctx, lived, restored)
+			if err == nil {
+				_, err = fmt.Fprintf(e.stdout, "Deleted what was deleted after the backup: %d.\n", n)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("restored, but what was deleted after the backup is there again: empty %s and try again: %w", dir, err)
+		}
+		return nil
+	})
+}
+
+func newCompact(e env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "compact",
+		Short: "Rewrite a store without what was deleted",
+		Long: `Rewrite a store so that it takes the least room: what was deleted or replaced is
+in none of its files any more. The server must be stopped; it may take long.`,
+		Example: "  parley compact --data ./data",
+		Args:    takes(cobra.NoArgs),
+	}
+	data := dataFlag(cmd, e)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		dir, err := data()
+		if err != nil {
+			return err
+		}
+		if err := withStore(dir, func(s *pebblestore.Store) error { return s.Compact(cmd.Context()) }); err != nil {
+			return err
+		}
+		// Opened anew, it lets go of logs that it kept for another use.
+		var used uint64
+		err = withStore(dir, func(s *pebblestore.Store) (err error) { used, err = s.DiskUsage(); return err })
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "Compacted: the store takes %d KiB.\n", (used+1023)>>10)
 		return err
 	}
 	return cmd
@@ -98,7 +159,8 @@ func newDoctor(e env) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check a store against itself",
 		Long: `Check a store against itself: that numbers have no gaps and counts are right,
-that every id leads to its entry, that no inbox is ahead of its conversation.
+that every id leads to its entry and every act (an edit, a delete, a reaction) to
+what it is about, that no inbox is ahead of its conversation.
 The server must be stopped; a backup can be checked at any time.
 
 With a --config that says the data is in Cassandra, it checks the settings of
@@ -144,6 +206,9 @@ func examine(ctx context.Context, e env, s *pebblestore.Store) error {
 		v.Conversations, v.Entries, v.Users, v.Rows, v.Records)
 	if v.Problems > 0 {
 		return fmt.Errorf("the store has %d problems; stop using it and restore a backup, or ask for help with what stands above", v.Problems)
+	}
+	if v.Remains > 0 {
+		fmt.Fprintf(e.stdout, "Of deleted messages %d texts are still on the disk: a crash came between. Nobody is shown them; deleting the message again removes them.\n", v.Remains)
 	}
 	_, err = fmt.Fprintln(e.stdout, "The store is well.")
 	return err

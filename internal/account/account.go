@@ -19,8 +19,18 @@
 //   - A use of an invite, or of the link that makes the first administrator,
 //     is held before the handle is claimed and settled after. A hold that a
 //     crash left behind is decided by looking at the handle, see [hold].
+//   - How a user stands with another is the user's own record in
+//     contacts/<user>. What the other may see of it, and the mirror of blocks
+//     that senders are held to, follow it and are never ahead; nobody is told
+//     before they have followed, see [Accounts.settle].
+//   - A bot exists as any account does: when its handle names it. It is gone
+//     when its profile says so.
+//   - A use of a group's invite stands beside the invite, one per user, and
+//     counts from the same commit on, see [Accounts.UseGroupInvite].
+//   - A picture is shown when the profile names its record, which is written
+//     before and removed after.
 //
-// All limits live in memory: a restart forgets them.
+// All limits of how often live in memory: a restart forgets them.
 package account
 
 import (
@@ -51,6 +61,7 @@ const (
 	MinPassword       = 8    // characters
 	MaxPassword       = 1024 // characters
 	MaxName           = 64   // characters, of users and devices
+	MaxStatus         = 140  // characters
 	DefaultMaxDevices = 64
 )
 
@@ -70,6 +81,29 @@ type Config struct {
 	// true, so that its live connections close. It must not block and may be
 	// told of the same device twice.
 	Revoked func(parley.UserID, parley.DeviceID)
+
+	// ContactsChanged is told of each user whose list of contacts changed,
+	// after it became true, so that their devices fetch it. Like Revoked it
+	// must not block and may be told too often.
+	ContactsChanged func(parley.UserID)
+	// PresenceShown is told of each user who began or ceased to show whether
+	// they are online, likewise.
+	PresenceShown func(parley.UserID)
+	// WebhookChanged is told of each bot whose webhook was set, removed or
+	// told to begin again by its owner, likewise.
+	WebhookChanged func(bot parley.UserID)
+
+	// Alone says that nobody else writes to Records: then who blocks whom is
+	// answered from memory. Several Accounts that are Alone over one store
+	// would miss each other's blocks.
+	Alone bool
+	// PrivateWebhooks lets webhooks go to loopback and private addresses,
+	// there also without TLS.
+	PrivateWebhooks bool
+	// Joined reports whether a user is, or ever was, a member of a group. It is
+	// asked about uses of group invites that a crash left undecided; nil: they
+	// count as used.
+	Joined func(ctx context.Context, group parley.ConversationID, user parley.UserID) (bool, error)
 }
 
 // Accounts is the accounts of one store. It has no goroutines and needs no
@@ -86,12 +120,21 @@ type Accounts struct {
 	log        *slog.Logger
 	revoked    func(parley.UserID, parley.DeviceID)
 
+	contactsChanged func(parley.UserID)
+	presenceShown   func(parley.UserID)
+	webhookChanged  func(parley.UserID)
+	alone           bool
+	privateWebhooks bool
+	joined          func(context.Context, parley.ConversationID, parley.UserID) (bool, error)
+
 	hasher   *hasher
 	attempts *limiter // failed sign-ins and registrations
 	lookups  *limiter // look-ups by handle
 	known    *cache[string, struct{}]
 	tokens   *cache[string, Identity] // by token hash
 	profiles *cache[parley.UserID, User]
+	requests *limiter                               // for contacts, and new bots
+	blockers *cache[parley.UserID, []parley.UserID] // of a sender; used when alone
 }
 
 // How long and how many the caches keep. What another node changes is seen
@@ -104,6 +147,9 @@ const (
 	knownFor    = 30 * 24 * time.Hour
 	knownKept   = 65536
 	limitsKept  = 32768 // each at most some 600 bytes
+
+	blockersKept = 65536
+	blockersLong = 256 // a longer list is read each time
 )
 
 // New returns the accounts in c.Records. It reads and writes nothing yet.
@@ -142,25 +188,55 @@ func New(c Config) (*Accounts, error) {
 	if c.Revoked == nil {
 		c.Revoked = func(parley.UserID, parley.DeviceID) {}
 	}
+	if c.ContactsChanged == nil {
+		c.ContactsChanged = func(parley.UserID) {}
+	}
+	if c.PresenceShown == nil {
+		c.PresenceShown = func(parley.UserID) {}
+	}
+	if c.WebhookChanged == nil {
+		c.WebhookChanged = func(parley.UserID) {}
+	}
+	if c.Joined == nil {
+		c.Joined = func(context.Context, parley.ConversationID, parley.UserID) (bool, error) { return true, nil }
+	}
 	return &Accounts{
 		records: c.Records, mode: c.Registration, limited: c.RateLimits, maxDevices: c.MaxDevices,
 		now: c.Now, rand: c.Rand, log: c.Logger, revoked: c.Revoked,
+		contactsChanged: c.ContactsChanged, webhookChanged: c.WebhookChanged, presenceShown: c.PresenceShown,
+		alone: c.Alone, privateWebhooks: c.PrivateWebhooks, joined: c.Joined,
 		hasher:   newHasher(c.Hasher, c.Rand),
 		attempts: newLimiter(limitsKept),
 		lookups:  newLimiter(limitsKept),
 		known:    newCache[string, struct{}](knownKept, knownFor),
 		tokens:   newCache[string, Identity](tokensKept, tokenFor),
 		profiles: newCache[parley.UserID, User](profileKept, profileFor),
+		requests: newLimiter(limitsKept),
+		blockers: newCache[parley.UserID, []parley.UserID](blockersKept, 0),
 	}, nil
 }
 
-// User is an account as the server knows it. Admin is not for other users.
+// User is an account as the server knows it. Admin, Owner and Privacy are not
+// for other users.
 type User struct {
 	ID      parley.UserID
 	Handle  string
 	Name    string
+	Status  string // a line of their own; empty: none
+	Avatar  string // names the picture, see Accounts.Avatar; empty: none
 	Admin   bool
+	Bot     bool
+	Owner   parley.UserID // of a bot
+	Deleted bool          // a bot that is no more; its handle is nobody else's
+	Privacy Privacy
 	Created time.Time
+}
+
+// Privacy is what others may see of a user; who does not show it does not see
+// it of others.
+type Privacy struct {
+	Receipts bool // how far the user has read
+	Presence bool // whether the user is online, and when last; and typing
 }
 
 // Device is one signed-in device of a user.

@@ -37,6 +37,9 @@ const (
 	canaryDevice   = "Käfig"
 	canaryPassword = "tirili tirili"
 	canaryNext     = "piep piep piep"
+	canaryStatus   = "zwitschert gerade"
+	canaryBot      = "kuckuck"
+	canaryHook     = "nistkasten.example"
 )
 
 // flight is what canaries left behind.
@@ -56,7 +59,8 @@ func (f *flight) keep(err error) {
 func TestCanaries(t *testing.T) {
 	log := &lines{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	f := &flight{secrets: map[string]bool{canaryHandle: true, canaryName: true, canaryDevice: true, canaryPassword: true, canaryNext: true}}
+	f := &flight{secrets: map[string]bool{canaryHandle: true, canaryName: true, canaryDevice: true, canaryPassword: true, canaryNext: true,
+		canaryStatus: true, canaryBot: true, canaryHook: true}}
 	for n := range 12 {
 		for _, cause := range []error{nil, store.ErrUnavailable, store.ErrFull, store.ErrConflict, errors.New("fire")} {
 			f.fly(newWorld(t, byInvite, func(c *Config) { c.Logger = logger; c.MaxDevices = 2 }), n, cause)
@@ -119,8 +123,52 @@ func (f *flight) fly(w *world, n int, cause error) {
 	f.keep(w.RevokeInvite(ctx, in.User.ID, code))
 	_, _, err = w.Invites(ctx, in.User.ID, code, 1)
 	f.keep(err)
+	f.people(w, founder.User.ID, in.User.ID)
 	f.keep(w.SignOut(ctx, in.User.ID, in.Device.ID))
 	for _, s := range []string{code, founder.Token, in.Token, i.Code} {
 		f.secrets[s] = true
 	}
+}
+
+// people does what concerns others, as me. Nobody learns from a log or an
+// error who asked or blocked whom.
+func (f *flight) people(w *world, me, other parley.UserID) {
+	ctx := w.t.Context()
+	for i, ask := range []ContactState{ContactRequested, ContactBlocked, ContactBlocked, ContactAccepted, ContactUnblocked} {
+		_, err := w.SetContact(ctx, me, other, ask, uint64(i))
+		f.keep(err)
+		if err != nil && other != "" && strings.Contains(err.Error(), string(other)) {
+			w.t.Errorf("%v tells who", err)
+		}
+	}
+	f.keep(w.DeleteContact(ctx, me, other))
+	for _, status := range []string{canaryStatus, canaryStatus + "\n"} {
+		_, err := w.UpdateProfile(ctx, me, ProfileChange{Status: &status})
+		f.keep(err)
+	}
+	_, err := w.SetAvatar(ctx, me, []byte(canaryStatus))
+	f.keep(err)
+	for _, hook := range []string{"https://" + canaryHook + "/?key=" + canaryPassword[:6], "ftp://" + canaryHook} {
+		b, token, key, err := w.CreateBot(ctx, me, canaryBot, canaryName, hook)
+		f.keep(err)
+		f.secrets[token], f.secrets[key] = true, true
+		_, key, err = w.UpdateBot(ctx, me, b.User.ID, BotChange{Webhook: &hook})
+		f.keep(err)
+		f.secrets[key] = true
+		token, err = w.RenewBotToken(ctx, me, b.User.ID)
+		f.keep(err)
+		f.secrets[token] = true
+		f.keep(w.DeleteBot(ctx, me, b.User.ID))
+	}
+	i, err := w.CreateGroupInvite(ctx, me, club, 1, 0)
+	f.keep(err)
+	f.secrets[i.Code] = true
+	_, settle, err := w.UseGroupInvite(ctx, i.Code, me)
+	f.keep(err)
+	if err == nil {
+		f.keep(settle(ctx, true))
+	}
+	f.keep(w.RevokeGroupInvite(ctx, club, i.Code))
+	_, err = w.GroupInvite(ctx, i.Code)
+	f.keep(err)
 }

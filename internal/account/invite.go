@@ -80,13 +80,10 @@ func (a *Accounts) CreateInvite(ctx context.Context, by parley.UserID, uses int,
 	if ttl == 0 {
 		ttl = DefaultInviteFor
 	}
-	switch {
-	case uses < 0 || uses > MaxInviteUses:
-		return Invite{}, parley.E(parley.BadRequest, op, "An invite has 1 to %d uses.", MaxInviteUses)
-	case ttl < 0 || ttl > MaxInviteTime:
-		return Invite{}, parley.E(parley.BadRequest, op, "An invite is good for at most %d hours.", MaxInviteTime/time.Hour)
+	if err := inviteBounds(op, uses, ttl); err != nil {
+		return Invite{}, err
 	}
-	if _, err := a.User(ctx, by); err != nil {
+	if err := a.mayInvite(ctx, op, by); err != nil {
 		return Invite{}, err
 	}
 	if err := a.makeRoom(ctx, op, by); err != nil {
@@ -108,6 +105,26 @@ func (a *Accounts) CreateInvite(ctx context.Context, by parley.UserID, uses int,
 		return Invite{}, failed(op, err)
 	}
 	return rec.invite(), nil
+}
+
+// inviteBounds holds an invite to its limits.
+func inviteBounds(op string, uses int, ttl time.Duration) error {
+	switch {
+	case uses < 0 || uses > MaxInviteUses:
+		return parley.E(parley.BadRequest, op, "An invite has 1 to %d uses.", MaxInviteUses)
+	case ttl < 0 || ttl > MaxInviteTime:
+		return parley.E(parley.BadRequest, op, "An invite is good for at most %d hours.", MaxInviteTime/time.Hour)
+	}
+	return nil
+}
+
+// mayInvite refuses who is no person.
+func (a *Accounts) mayInvite(ctx context.Context, op string, by parley.UserID) error {
+	u, err := a.User(ctx, by)
+	if err == nil && u.Bot {
+		err = parley.E(parley.Forbidden, op, "Bots invite nobody.")
+	}
+	return err
 }
 
 // makeRoom removes expired invites from a full list, and refuses when that
@@ -150,12 +167,9 @@ func (a *Accounts) makeRoom(ctx context.Context, op string, by parley.UserID) er
 // the cursor of the following page, empty at the end.
 func (a *Accounts) Invites(ctx context.Context, by parley.UserID, cursor string, limit int) (page []Invite, next string, err error) {
 	const op = "account.invites"
-	after := ""
-	if cursor != "" {
-		if len(cursor) != 33 || strings.Trim(cursor, "0123456789abcdef-") != "" {
-			return nil, "", parley.E(parley.BadRequest, op, "This cursor is not from here. Start without one.")
-		}
-		after = keyInvites + cursor
+	after, err := invitesAfter(op, cursor)
+	if err != nil {
+		return nil, "", err
 	}
 	limit = min(max(limit, 1), 200)
 	page = make([]Invite, 0, limit)
@@ -185,6 +199,17 @@ func (a *Accounts) Invites(ctx context.Context, by parley.UserID, cursor string,
 		}
 	}
 	return page, strings.TrimPrefix(after, keyInvites), nil
+}
+
+// invitesAfter is the key in a list of invites that cursor stands for.
+func invitesAfter(op, cursor string) (after string, err error) {
+	if cursor == "" {
+		return "", nil
+	}
+	if len(cursor) != 33 || strings.Trim(cursor, "0123456789abcdef-") != "" {
+		return "", parley.E(parley.BadRequest, op, "This cursor is not from here. Start without one.")
+	}
+	return keyInvites + cursor, nil
 }
 
 // RevokeInvite ends an invite of by; an administrator may end any. For what

@@ -22,6 +22,14 @@ import (
 //	token/<hash>      token
 //	invite/<hash>     invite
 //	setup             admin
+//
+//	user/<id>         also bots, of who has some
+//	contacts/<id>     list, with/<other>, block/<other>
+//	blockers/<id>     list, by/<who blocks them>
+//	avatar/<id>       picture/<random>
+//	webhooks/<shards> hook/<bot>
+//	group/<id>        invite/<newest first>
+//	ginvite/<hash>    invite, use/<user>
 const (
 	keyProfile   = "profile"
 	keySecret    = "secret"
@@ -66,6 +74,15 @@ type (
 		Name    string    `json:"name"`
 		Admin   bool      `json:"admin,omitempty"`
 		Created time.Time `json:"created"`
+
+		Status       string        `json:"status,omitempty"`
+		Avatar       string        `json:"avatar,omitempty"`  // hash of the picture
+		Picture      string        `json:"picture,omitempty"` // key of its record
+		HideReceipts bool          `json:"hide_receipts,omitempty"`
+		HidePresence bool          `json:"hide_presence,omitempty"`
+		Bot          bool          `json:"bot,omitempty"`
+		Owner        parley.UserID `json:"owner,omitempty"`
+		Deleted      bool          `json:"deleted,omitempty"`
 	}
 	secretRecord struct {
 		version

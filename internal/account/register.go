@@ -84,29 +84,34 @@ type newcomer struct {
 
 // check applies the rules that need no store, and makes the ids.
 func (a *Accounts) check(op string, q Registration) (*newcomer, error) {
-	handle, err := goodHandle(op, q.Handle)
+	n, err := a.newcomer(op, q.Handle, q.Name, q.Device)
 	if err != nil {
 		return nil, err
 	}
-	password, err := newPassword(op, q.Password)
+	if n.password, err = newPassword(op, q.Password); err != nil {
+		return nil, err
+	}
+	n.secret = secretRecord{Serial: 1, Changed: n.profile.Created}
+	return n, nil
+}
+
+// newcomer is one without a password, as bots are.
+func (a *Accounts) newcomer(op, handle, name, device string) (*newcomer, error) {
+	handle, err := goodHandle(op, handle)
 	if err != nil {
 		return nil, err
 	}
-	name, err := goodName(op, "display", q.Name, handle)
-	if err != nil {
+	if name, err = goodName(op, "display", name, handle); err != nil {
 		return nil, err
 	}
-	device, err := goodName(op, "device", q.Device, defaultDevice)
-	if err != nil {
+	if device, err = goodName(op, "device", device, defaultDevice); err != nil {
 		return nil, err
 	}
 	now := a.clock()
 	n := &newcomer{
-		user:     parley.UserID(a.newID(userPrefix)),
-		device:   parley.DeviceID(a.newID(devicePrefix)),
-		password: password,
-		profile:  profileRecord{Handle: handle, Name: name, Created: now},
-		secret:   secretRecord{Serial: 1, Changed: now},
+		user:    parley.UserID(a.newID(userPrefix)),
+		device:  parley.DeviceID(a.newID(devicePrefix)),
+		profile: profileRecord{Handle: handle, Name: name, Created: now},
 	}
 	var hash string
 	n.token, hash = a.newToken()
@@ -161,8 +166,11 @@ func (a *Accounts) prepare(ctx context.Context, n *newcomer) error {
 	if err := a.commit(ctx, tokenAddress(n.deviceRec.Token), creation(keyToken, &index)); err != nil {
 		return err
 	}
-	return a.commit(ctx, userAddress(n.user), creation(keyProfile, &n.profile), creation(keySecret, &n.secret),
-		creation(deviceKey(n.device), &n.deviceRec))
+	changes := []store.Change{creation(keyProfile, &n.profile), creation(deviceKey(n.device), &n.deviceRec)}
+	if n.secret.Hash != "" { // a bot has none, and can never sign in
+		changes = append(changes, creation(keySecret, &n.secret))
+	}
+	return a.commit(ctx, userAddress(n.user), changes...)
 }
 
 // errUnknown: the handle may be the newcomer's, now or a little later.

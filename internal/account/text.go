@@ -55,9 +55,12 @@ func goodHandle(op, s string) (string, error) {
 // CleanName returns a name of a user or device as it is kept: in NFC, without
 // space around it. It is false for what shows nothing, is longer than
 // MaxName, or could disturb the text around it.
-func CleanName(s string) (string, bool) {
-	// A character of NFC comes of few others: this bounds the work, not the name.
-	if len(s) > 32*MaxName || !utf8.ValidString(s) {
+func CleanName(s string) (string, bool) { return cleanLine(s, MaxName) }
+
+// cleanLine is CleanName for a line of at most limit characters.
+func cleanLine(s string, limit int) (string, bool) {
+	// A character of NFC comes of few others: this bounds the work, not the line.
+	if len(s) > 32*limit || !utf8.ValidString(s) {
 		return "", false
 	}
 	visible := false
@@ -68,7 +71,7 @@ func CleanName(s string) (string, bool) {
 		visible = visible || unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S)
 	}
 	s = norm.NFC.String(strings.TrimSpace(s))
-	return s, visible && utf8.RuneCountInString(s) <= MaxName
+	return s, visible && utf8.RuneCountInString(s) <= limit
 }
 
 // goodName is CleanName, with a default for an empty name.

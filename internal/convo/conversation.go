@@ -29,7 +29,7 @@ type job struct {
 }
 
 func (j *job) size() int64 {
-	return 256 + int64(len(j.post.Body.Data)) + int64(len(j.post.ID))
+	return 256 + int64(len(j.post.Body.Data)) + int64(len(j.post.ID)) + parley.MaxID*int64(len(j.post.Mentions))
 }
 
 func (j *job) answer(o *Owner, ack parley.Ack, err error) {
@@ -150,7 +150,7 @@ func (c *conversation) look() {
 	select {
 	case <-t.C:
 		// An error leaves the doubt; the next look finds out.
-		_ = c.load()
+		_, _ = c.load()
 	case <-wake:
 	case <-c.owner.closing:
 	}

@@ -16,6 +16,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,13 +38,22 @@ type Publisher interface {
 	Confirm(c *parley.Conversation, e *parley.Entry, told func(error))
 }
 
-// Config is what an Owner works with. All fields but the bounds are required.
+// Config is what an Owner works with. All fields but the bounds, and those
+// that say what nil means, are required.
 type Config struct {
 	Log       store.Log
+	Acts      store.Acts // of the same store
 	Publisher Publisher
 	Now       func() time.Time
 	Rand      io.Reader
 	Logger    *slog.Logger
+
+	// Blocks is asked at the commit for each sender of a batch. nil: nobody
+	// blocks anybody.
+	Blocks Blocks
+	// KnewBetter is told of each post that was refused because its sender
+	// blocks the recipient, which the client could have known. nil: nobody is.
+	KnewBetter func(sender parley.UserID)
 
 	// Term says how long what is in memory of a conversation may be believed
 	// without asking the log: while the answer is the same and not 0. 0: not
@@ -114,14 +124,29 @@ func (o *Owner) Close(ctx context.Context) {
 // Post appends p. done is called exactly once, on any goroutine, when the
 // outcome is known:
 //
-//   - nil: committed, or committed by an earlier try (Ack.Again)
-//   - not_found: no such conversation, or its sender is not a member
+//   - nil: committed, or committed by an earlier try (Ack.Again). A delete of
+//     what is deleted already is not committed once more: it has the number of
+//     the one that did it, and is Again. To a sender who is blocked all looks
+//     the same.
+//   - not_found: no such conversation, or its sender is not a member; or who
+//     is to be removed or given a role is none
 //   - id_conflict: the id stands in the conversation with another body
-//   - bad_request: it answers a number that does not exist
+//   - bad_request: it answers, or is about, what does not exist or is no
+//     message, or what its sender could not read; it mentions a stranger; its
+//     parts do not belong together; members or a title where there are none
+//   - forbidden: not its sender's to do; or its sender blocks the recipient
+//   - conflict: what it is about was deleted; who is to be added is a member
+//     already, or stands in the change twice
+//   - too_large: a member, an edit, or a pin too many
 //   - overloaded, storage_full, draining: not now; the same id may be retried.
 //     After overloaded the outcome may be unknown; a retry finds out.
 //
-// The caller has checked sizes and shapes; the body is opaque here.
+// A delete is acknowledged when the bodies of the message and of its edits are
+// out of the store. Nobody is refused on the word of memory alone.
+//
+// The caller has checked sizes and shapes; the body is opaque here, but for
+// that of a change of members, which is a parley.MembersBody. What follows
+// from the change is written into it: see parley.MembersBody.
 func (o *Owner) Post(p parley.Post, done func(parley.Ack, error)) {
 	o.enqueue(&job{post: p, done: done})
 }
@@ -162,7 +187,8 @@ func (o *Owner) Create(ctx context.Context, by parley.UserID, kind parley.Conver
 
 // Get returns a conversation as reader may see it, the reader's membership
 // and the last number the reader may read. It is not_found alike when there
-// is no such conversation and when reader never was a member.
+// is no such conversation and when reader never was a member. Who was one
+// sees it as it was then, without its pins.
 func (o *Owner) Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error) {
 	state, head, err := o.state(ctx, id)
 	if err != nil {
@@ -172,10 +198,22 @@ func (o *Owner) Get(ctx context.Context, reader parley.UserID, id parley.Convers
 	if !ok {
 		return parley.Conversation{}, parley.Member{}, 0, errNotFound("convo.get")
 	}
-	if m.Until != 0 && m.Until < head {
-		head = m.Until
+	if m.Until != 0 {
+		c, err := o.knownTo(ctx, state, m)
+		return c, m, min(head, m.Until), err
 	}
-	return *state, m, head, nil
+	c := *state
+	c.Pins = pinsWithin(c.Pins, m.Since, head)
+	return c, m, head, nil
+}
+
+// pinsWithin returns the pins between two numbers.
+func pinsWithin(pins []parley.Seq, since, head parley.Seq) []parley.Seq {
+	outside := func(s parley.Seq) bool { return s < since || s > head }
+	if !slices.ContainsFunc(pins, outside) {
+		return pins
+	}
+	return slices.DeleteFunc(slices.Clone(pins), outside)
 }
 
 // Find returns the number an id has, as far as reader may see it, or

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,8 @@ import (
 type published struct {
 	mu      sync.Mutex
 	entries map[parley.ConversationID][]parley.Entry
+	to      map[parley.UserID][]parley.Seq // what reached each member, in all conversations
+	mixed   int                            // commits that held a change of members and something else
 }
 
 func (p *published) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(error)) { told(nil) }
@@ -31,14 +34,37 @@ func (p *published) Publish(c *parley.Conversation, entries []parley.Entry, told
 	defer p.mu.Unlock()
 	if p.entries == nil {
 		p.entries = make(map[parley.ConversationID][]parley.Entry)
+		p.to = make(map[parley.UserID][]parley.Seq)
 	}
 	p.entries[c.ID] = append(p.entries[c.ID], entries...)
+	if len(entries) > 1 && slices.ContainsFunc(entries, func(e parley.Entry) bool { return e.Kind == parley.KindMembers }) {
+		p.mixed++
+	}
+	for _, m := range c.Members {
+		for _, e := range entries {
+			if e.Seq >= m.Since && (m.Until == 0 || e.Seq <= m.Until) {
+				p.to[m.User] = append(p.to[m.User], e.Seq)
+			}
+		}
+	}
 }
 
-func newOwner(t *testing.T, log store.Log, change ...func(*convo.Config)) (*convo.Owner, *published) {
+// log is what an owner needs of a store.
+type log interface {
+	store.Log
+	store.Acts
+}
+
+// engine is a store with acts.
+type engine interface {
+	store.Store
+	store.Acts
+}
+
+func newOwner(t *testing.T, log log, change ...func(*convo.Config)) (*convo.Owner, *published) {
 	t.Helper()
 	p := new(published)
-	cfg := convo.Config{Log: log, Publisher: p, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)}
+	cfg := convo.Config{Log: log, Acts: log, Publisher: p, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -47,7 +73,7 @@ func newOwner(t *testing.T, log store.Log, change ...func(*convo.Config)) (*conv
 	return o, p
 }
 
-func newStore(t *testing.T) store.Store {
+func newStore(t *testing.T) *memstore.Store {
 	t.Helper()
 	s := memstore.New()
 	t.Cleanup(func() { _ = s.Close() })
@@ -168,9 +194,10 @@ func TestTwoOwnersOnOneStore(t *testing.T) {
 	var mu sync.Mutex
 	acked := make(map[string]parley.Seq)
 	for w := range writers {
-		for _, o := range []*convo.Owner{a, b} {
+		for first := range 2 {
 			wg.Go(func() {
 				for m := range messages {
+					o := []*convo.Owner{a, b}[(first+m)%2]
 					id := fmt.Sprintf("m-%d-%d", w, m)
 					ack, err := post(o, c, parley.UserID(fmt.Sprintf("u-%d", w)), id, id)
 					for parley.CodeOf(err).Retry() != parley.GiveUp && err != nil {
@@ -296,7 +323,7 @@ func TestCreateRefuses(t *testing.T) {
 
 // gate is a log whose appends wait to be let through, and may fail.
 type gate struct {
-	store.Store
+	engine
 	pass chan error
 }
 
@@ -306,7 +333,7 @@ func (g *gate) Append(ctx context.Context, a store.Append) error {
 		if err != nil {
 			return err
 		}
-		return g.Store.Append(ctx, a)
+		return g.engine.Append(ctx, a)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -336,18 +363,18 @@ func TestUnknownOutcome(t *testing.T) {
 // late is a log whose appends, while hung, have an unknown outcome and happen
 // when the disk comes back.
 type late struct {
-	store.Store
+	engine
 	hung chan struct{} // nil: not hung
 }
 
 func (l *late) Append(ctx context.Context, a store.Append) error {
 	if l.hung == nil {
-		return l.Store.Append(ctx, a)
+		return l.engine.Append(ctx, a)
 	}
 	back := l.hung
 	go func() {
 		<-back
-		_ = l.Store.Append(context.WithoutCancel(ctx), a)
+		_ = l.engine.Append(context.WithoutCancel(ctx), a)
 	}()
 	return store.ErrUnavailable
 }
@@ -361,7 +388,7 @@ func TestUnknownOutcomeIsTold(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := memstore.New()
 			defer s.Close()
-			l := &late{Store: s}
+			l := &late{engine: s}
 			o, told := newOwner(t, l)
 			c := group(t, o, "u-a", "u-b")
 			l.hung = make(chan struct{})
@@ -404,7 +431,7 @@ func TestErrorsOfTheStore(t *testing.T) {
 		{store.ErrCorrupt, parley.Internal},
 		{errors.New("anything"), parley.Internal},
 	} {
-		g := &gate{Store: newStore(t), pass: make(chan error, 1)}
+		g := &gate{engine: newStore(t), pass: make(chan error, 1)}
 		o, told := newOwner(t, g)
 		g.pass <- nil
 		conversation := group(t, o, "u-a", "u-b")
@@ -424,7 +451,7 @@ func TestQueuesAreBounded(t *testing.T) {
 		"posts of one conversation": func(c *convo.Config) { c.MaxQueuedHere = 10 },
 		"bytes of all":              func(c *convo.Config) { c.MaxQueued = 10 * 300 },
 	} {
-		g := &gate{Store: newStore(t), pass: make(chan error, 100)}
+		g := &gate{engine: newStore(t), pass: make(chan error, 100)}
 		o, _ := newOwner(t, g, bound)
 		g.pass <- nil
 		c := group(t, o, "u-a", "u-b")
@@ -457,7 +484,7 @@ func TestQueuesAreBounded(t *testing.T) {
 // that waits for a store that never answers.
 func TestCloseAnswersWhatIsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &gate{Store: memstore.New(), pass: make(chan error, 10)}
+		g := &gate{engine: memstore.New(), pass: make(chan error, 10)}
 		defer g.Close()
 		o, _ := newOwner(t, g)
 		g.pass <- nil

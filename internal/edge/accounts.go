@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func wireUser(u account.User) wire.User {
-	return wire.User{ID: string(u.ID), Handle: u.Handle, Name: u.Name}
+	return wire.User{ID: string(u.ID), Handle: u.Handle, Name: u.Name, Status: u.Status, Avatar: u.Avatar, Bot: u.Bot}
 }
 
 func wireDevice(d account.Device, current parley.DeviceID) wire.Device {
@@ -96,7 +97,10 @@ func (e *Edge) me(c *call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	me := wire.Me{ID: string(u.ID), Handle: u.Handle, Name: u.Name, Admin: u.Admin, Device: wire.Device{ID: string(c.id.Device)}}
+	me := wire.Me{
+		ID: string(u.ID), Handle: u.Handle, Name: u.Name, Admin: u.Admin, Device: wire.Device{ID: string(c.id.Device)},
+		Status: u.Status, Avatar: u.Avatar, Bot: u.Bot, Privacy: &wire.Privacy{Receipts: u.Privacy.Receipts, Presence: u.Privacy.Presence},
+	}
 	devices, err := e.cfg.SignIn.Devices(c.Context(), c.id.User)
 	if err != nil {
 		return 0, nil, err
@@ -110,12 +114,66 @@ func (e *Edge) me(c *call) (int, any, error) {
 }
 
 func (e *Edge) patchMe(c *call) (int, any, error) {
-	if q := c.body.(*wire.MePatch); q.Name != nil {
-		if _, err := e.cfg.People.Rename(c.Context(), c.id.User, *q.Name); err != nil {
-			return 0, nil, err
-		}
+	q := c.body.(*wire.MePatch)
+	change := account.ProfileChange{Name: q.Name, Status: q.Status, Receipts: q.Receipts, Presence: q.Presence}
+	if _, err := e.cfg.People.UpdateProfile(c.Context(), c.id.User, change); err != nil {
+		return 0, nil, err
 	}
 	return e.me(c)
+}
+
+// maxPicture bounds the picture that somebody wants to be shown by, in bytes.
+const maxPicture = 1 << 20
+
+func (e *Edge) setAvatar(c *call) (int, any, error) {
+	if _, err := e.cfg.Pictures.SetAvatar(c.Context(), c.id.User, c.raw); err != nil {
+		return 0, nil, err
+	}
+	return e.me(c)
+}
+
+func (e *Edge) removeAvatar(c *call) (int, any, error) {
+	if _, err := e.cfg.Pictures.RemoveAvatar(c.Context(), c.id.User); err != nil {
+		return 0, nil, err
+	}
+	return e.me(c)
+}
+
+func (e *Edge) avatar(c *call) (int, any, error) {
+	u, err := e.find(c, c.PathValue("user"))
+	if err != nil {
+		return 0, nil, err
+	}
+	data, kind, name, err := e.cfg.Pictures.Avatar(c.Context(), u.ID)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, portrait{data: data, kind: kind, name: name, kept: c.query["v"] == name}, nil
+}
+
+// portrait is a picture on its way out.
+type portrait struct {
+	data       []byte
+	kind, name string
+	kept       bool // its address will never show another
+}
+
+func (p portrait) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "private, no-cache")
+	if p.kept {
+		h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
+	h.Set("ETag", `"`+p.name+`"`)
+	if known(r.Header.Values("If-None-Match"), p.name) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", p.kind)
+	h.Set("Content-Length", strconv.Itoa(len(p.data)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(p.data)
+	}
 }
 
 func (e *Edge) user(c *call) (int, any, error) {

@@ -166,3 +166,60 @@ func (e *Edge) rename(c *call, id, title string) error {
 	_, err = e.commit(c, parley.Post{ID: message, Kind: parley.KindTitle, Body: parley.Body{Type: parley.TextPlain, Data: []byte(title)}})
 	return err
 }
+
+// paged returns one page of what is known whole. Its cursor is a count.
+func paged[T any](c *call, all []T) (*wire.List[T], error) {
+	limit, err := c.limit()
+	if err != nil {
+		return nil, err
+	}
+	from := 0
+	if s := c.query["cursor"]; s != "" {
+		if from, err = strconv.Atoi(s); err != nil || from < 0 {
+			return nil, parley.E(parley.BadRequest, "edge.page", "cursor: send what the page before gave as next")
+		}
+	}
+	all = all[min(from, len(all)):]
+	page := &wire.List[T]{Items: []T{}}
+	if len(all) > limit {
+		all = all[:limit]
+		next := strconv.Itoa(from + limit)
+		page.Next = &next
+	}
+	page.Items = append(page.Items, all...)
+	return page, nil
+}
+
+func (e *Edge) editions(c *call) (int, any, error) {
+	seq, err := c.target()
+	if err != nil {
+		return 0, nil, err
+	}
+	all, err := e.cfg.History.Editions(c.Context(), c.id.User, parley.ConversationID(c.PathValue("conversation")), seq)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := make([]wire.Edition, len(all))
+	for i, ed := range all {
+		out[i] = wire.Edition{Seq: uint64(ed.Seq), At: wire.Time(ed.At), Body: wire.BodyOf(ed.Body)}
+	}
+	page, err := paged(c, out)
+	return http.StatusOK, page, err
+}
+
+func (e *Edge) reactors(c *call) (int, any, error) {
+	seq, err := c.target()
+	if err != nil {
+		return 0, nil, err
+	}
+	all, err := e.cfg.History.Reactors(c.Context(), c.id.User, parley.ConversationID(c.PathValue("conversation")), seq)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := make([]wire.Reactor, len(all))
+	for i, r := range all {
+		out[i] = wire.Reactor{User: string(r.User), Text: r.Text, At: wire.Time(r.At)}
+	}
+	page, err := paged(c, out)
+	return http.StatusOK, page, err
+}

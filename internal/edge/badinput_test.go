@@ -39,15 +39,23 @@ var takers = []struct{ method, path, good string }{
 	{"DELETE", "/v1/conversations/{group}/entries/2", `{"id":"a5"}`},
 	{"POST", "/v1/conversations/{group}/members", `{"users":["bob"]}`},
 	{"PATCH", "/v1/conversations/{group}/members/bob", `{"role":"admin"}`},
+	{"PATCH", "/v1/conversations/{group}", `{"muted":true}`},
+	{"POST", "/v1/conversations/{group}/hidden", `{"entries":[1]}`},
+	{"PUT", "/v1/contacts/bob", `{"state":"requested","rev":1}`},
 	{"POST", "/v1/invites", `{"uses":1}`}, // the last: its body may be absent
 }
 
 // private are calls that need a token.
 var private = []struct{ method, path string }{
 	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
-	{"GET", "/v1/users/bob"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
+	{"GET", "/v1/users/bob"}, {"GET", "/v1/presence"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
 	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
-	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"},
+	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"}, {"PATCH", "/v1/conversations/{group}"}, {"POST", "/v1/conversations/{group}/hidden"},
+	{"GET", "/v1/conversations/{group}/edits/2"}, {"GET", "/v1/conversations/{group}/reactions/2"},
+	{"POST", "/v1/conversations/{group}/invites"}, {"GET", "/v1/conversations/{group}/invites"}, {"DELETE", "/v1/conversations/{group}/invites/c"},
+	{"GET", "/v1/join/c"}, {"POST", "/v1/join/c"}, {"POST", "/v1/bots"}, {"GET", "/v1/bots"}, {"PATCH", "/v1/bots/robo"}, {"DELETE", "/v1/bots/robo"},
+	{"POST", "/v1/bots/robo/token"}, {"POST", "/v1/bots/robo/replay"},
+	{"PUT", "/v1/me/avatar"}, {"DELETE", "/v1/me/avatar"}, {"GET", "/v1/users/bob/avatar"}, {"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
 	{"PATCH", "/v1/conversations/{group}/entries/2"}, {"DELETE", "/v1/conversations/{group}/entries/2"}, {"PUT", "/v1/conversations/{group}/entries/2/reaction"},
 	{"PUT", "/v1/conversations/{group}/entries/2/pin"}, {"DELETE", "/v1/conversations/{group}/entries/2/pin"},
 	{"POST", "/v1/conversations/{group}/members"}, {"PATCH", "/v1/conversations/{group}/members/bob"}, {"DELETE", "/v1/conversations/{group}/members/bob"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},
@@ -170,6 +178,9 @@ func badQueries(add func(badCall)) {
 	add(badCall{name: "both ways", method: "GET", path: "/v1/conversations/{group}/entries?after=1&before=1", code: parley.BadRequest})
 	for _, cursor := range []string{"x", "-1", "0", "1.5", "9007199254740992", "%00"} {
 		add(badCall{name: "a cursor of no page", method: "GET", path: "/v1/conversations?cursor=" + cursor, code: parley.BadRequest})
+	}
+	for _, users := range []string{"", "?users=", "?users=a,", "?users=,a", "?users=a,,b", "?users=a%20b", "?users=%00", "?users=@bob", "?users=" + strings.Repeat("a", 65), "?users=a&users=b", "?users=a&limit=1", "?users=" + strings.Repeat("a,", 200) + "a"} {
+		add(badCall{name: "users", method: "GET", path: "/v1/presence" + users, code: parley.BadRequest})
 	}
 	add(badCall{name: "a query where none is", method: "GET", path: "/v1/me?x=1", code: parley.BadRequest})
 }

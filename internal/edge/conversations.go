@@ -96,6 +96,11 @@ func (e *Edge) describe(c *call, id parley.ConversationID) (*wire.Conversation, 
 	out := &wire.Conversation{
 		ID: r.ID, Kind: r.Kind, Title: r.Title, Members: []wire.Member{},
 		Head: r.Head, Unread: r.Unread, Read: r.Read, Delivered: r.Delivered, Last: r.Last, Pos: r.Pos, Muted: r.Muted,
+		Mentions: r.Mentions, MutedUntil: r.MutedUntil, Archived: r.Archived, Pinned: r.Pinned, Request: r.Request,
+		Hidden: r.Hidden, Draft: r.Draft, Since: r.Since, Until: r.Until,
+	}
+	for _, seq := range conv.Pins {
+		out.Pins = append(out.Pins, uint64(seq))
 	}
 	ids := make([]parley.UserID, 0, len(conv.Members))
 	for _, m := range conv.Members {
@@ -142,7 +147,8 @@ func (e *Edge) receipts(c *call, out *wire.Conversation) {
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), receiptsWithin)
 	defer cancel()
-	for _, r := range e.cfg.Inboxes.Receipts(ctx, parley.ConversationID(out.ID), users) {
+	all := e.cfg.Inboxes.Receipts(ctx, parley.ConversationID(out.ID), users)
+	for _, r := range e.cfg.Discretion.Discreet(ctx, c.id.User, all) {
 		if i := member(r.User); i >= 0 {
 			out.Members[i].Delivered, out.Members[i].Read = uint64(r.Delivered), uint64(r.Read)
 		}

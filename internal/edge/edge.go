@@ -32,13 +32,22 @@ type Config struct {
 	SignIn        SignIn
 	People        People
 	Invites       Invites
+	Contacts      Contacts
+	Pictures      Pictures
+	Bots          Bots
+	Webhooks      Webhooks
+	GroupInvites  GroupInvites
 	Conversations Conversations
 	History       History
 	Inboxes       Inboxes
+	Discretion    Discretion
 	Search        Search
 	News          News
 	Describer     Describer
 	Sessions      Sessions
+
+	// Presence is who is online; nil: that is known of nobody.
+	Presence Presence
 
 	// Node says which server of a cluster holds a user's inbox, and its
 	// address; nil, or empty: every address is as good.
@@ -59,7 +68,8 @@ type Config struct {
 	Logger   *slog.Logger         // discards
 	Registry *prometheus.Registry // a fresh one with the Go and process collectors
 
-	Rand io.Reader // crypto/rand; safe for concurrent use
+	Now  func() time.Time // time.Now
+	Rand io.Reader        // crypto/rand; safe for concurrent use
 
 	// Jitter returns a random time below its argument; rand.N. It spreads what
 	// many clients would do together.
@@ -102,7 +112,7 @@ const (
 // New returns an edge that serves nothing yet. Close ends it.
 func New(cfg Config) (*Edge, error) {
 	for _, missing := range []bool{cfg.SignIn == nil, cfg.People == nil, cfg.Invites == nil, cfg.Conversations == nil,
-		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Describer == nil, cfg.Sessions == nil} {
+		cfg.History == nil, cfg.Inboxes == nil, cfg.News == nil, cfg.Search == nil, cfg.Contacts == nil, cfg.Pictures == nil, cfg.Bots == nil, cfg.Webhooks == nil, cfg.GroupInvites == nil, cfg.Discretion == nil, cfg.Describer == nil, cfg.Sessions == nil} {
 		if missing {
 			return nil, errors.New("edge: an interface is missing in the configuration")
 		}
@@ -118,6 +128,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = crand.Reader

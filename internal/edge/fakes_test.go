@@ -22,8 +22,11 @@ const goodToken = "t-alice"
 // panics when it is called.
 type (
 	// Embedded under their own names, these would hide a method called alike.
-	anySignIn  = edge.SignIn
-	anyInvites = edge.Invites
+	anySignIn       = edge.SignIn
+	anyBots         = edge.Bots
+	anyGroupInvites = edge.GroupInvites
+	anyInvites      = edge.Invites
+	anyContacts     = edge.Contacts
 
 	fakeSignIn struct {
 		anySignIn
@@ -38,6 +41,7 @@ type (
 		wait func(context.Context) error
 	}
 	fakeDescriber struct{}
+	openly        struct{} // nobody hides
 	fakeSessions  struct {
 		refuse error // what Connect answers, if anything
 		began  chan *fakeSession
@@ -66,6 +70,10 @@ func (f *fakeNews) Wait(ctx context.Context, _ parley.UserID, _ parley.Cursor) e
 
 func (fakeDescriber) Describe(_ context.Context, _ parley.UserID, rows []parley.Row) ([]wire.Row, error) {
 	return make([]wire.Row, len(rows)), nil
+}
+
+func (openly) Discreet(_ context.Context, _ parley.UserID, all []parley.Receipt) []parley.Receipt {
+	return all
 }
 
 // Connect implements edge.Sessions.
@@ -127,7 +135,8 @@ func startFake(t *testing.T, pipes bool, change ...func(*fake, *edge.Config)) *f
 	cfg := edge.Config{
 		SignIn: &f.signIn, People: struct{ edge.People }{}, Invites: struct{ anyInvites }{},
 		Conversations: &f.conversations, History: struct{ edge.History }{}, Inboxes: struct{ edge.Inboxes }{},
-		Search: struct{ edge.Search }{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
+		Search: struct{ edge.Search }{}, Contacts: struct{ anyContacts }{}, Pictures: struct{ edge.Pictures }{},
+		Bots: struct{ anyBots }{}, Webhooks: struct{ edge.Webhooks }{}, GroupInvites: struct{ anyGroupInvites }{}, Discretion: openly{}, News: &f.news, Describer: fakeDescriber{}, Sessions: &f.sessions, NoPolling: pipes,
 		App: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>")}},
 	}
 	for _, c := range change {

@@ -33,6 +33,7 @@ type call struct {
 	id     account.Identity // of routes that need a token
 	token  string
 	body   any               // what Route.in made, filled in
+	raw    []byte            // of a route that takes bytes
 	query  map[string]string // what the route takes, each at most once
 }
 
@@ -157,6 +158,10 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, rt *route) int {
 		w.WriteHeader(status)
 		return status
 	}
+	if a, ok := out.(http.Handler); ok {
+		a.ServeHTTP(w, r)
+		return status
+	}
 	write(w, status, "application/json", out)
 	return status
 }
@@ -224,12 +229,20 @@ func tokenOf(r *http.Request) (string, error) {
 // too, and forgotten.
 func (c *call) readBody(w http.ResponseWriter, rt *route) error {
 	const op = "edge.body"
-	data, err := io.ReadAll(http.MaxBytesReader(w, c.Body, bodyBytes))
+	most := bodyBytes
+	if rt.raw > 0 {
+		most = rt.raw
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, c.Body, int64(most)))
 	if err != nil {
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
-			return parley.E(parley.TooLarge, op, "a request is at most %d bytes; shorten it", bodyBytes)
+			return parley.E(parley.TooLarge, op, "a request is at most %d bytes; shorten it", most)
 		}
 		return parley.E(parley.BadRequest, op, "the body of the request ended early; send it again")
+	}
+	if rt.raw > 0 {
+		c.raw = data
+		return nil
 	}
 	if rt.in == nil {
 		return nil

@@ -17,6 +17,7 @@ type metrics struct {
 	violations  *prometheus.CounterVec // by close code
 	cut         prometheus.Counter     // connections whose write failed or took too long
 	panics      prometheus.Counter
+	knewBetter  prometheus.Counter
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -39,9 +40,15 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Name: "parley_websocket_cut_total", Help: "WebSockets cut because a write failed or took longer than 10 s."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parley_http_panics_total", Help: "Handlers that panicked."}),
+		knewBetter: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parley_knew_better_total", Help: "Messages refused because their sender blocks the recipient, which the sender's client could have known."}),
 	}
-	r.MustRegister(m.requests, m.latency, m.connections, m.violations, m.cut, m.panics)
+	r.MustRegister(m.requests, m.latency, m.connections, m.violations, m.cut, m.panics, m.knewBetter)
 	return m
 }
+
+// CountKnewBetter counts, for the operator, a message that a well-behaved
+// client would not have sent.
+func (e *Edge) CountKnewBetter() { e.metrics.knewBetter.Inc() }
 
 func closeLabel(c ws.StatusCode) string { return strconv.Itoa(int(c)) }

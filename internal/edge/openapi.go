@@ -81,6 +81,9 @@ func (d *document) operation(rt *route) object {
 	if rt.in != nil {
 		op["requestBody"] = object{"required": !rt.bodyOptional, "content": object{"application/json": object{"schema": d.schema(rt.shape())}}}
 	}
+	if rt.raw > 0 {
+		op["requestBody"] = object{"required": true, "content": object{"image/*": object{}}}
+	}
 	op["responses"] = d.responses(rt)
 	return op
 }
@@ -90,6 +93,13 @@ func (d *document) responses(rt *route) object {
 	if rt.out != nil {
 		good["content"] = object{"application/json": object{"schema": d.schema(reflect.TypeOf(rt.out))}}
 	}
+	if rt.kinds != nil {
+		kinds := object{}
+		for _, kind := range rt.kinds {
+			kinds[kind] = object{}
+		}
+		good["content"] = kinds
+	}
 	out := object{strconv.Itoa(rt.status): good}
 	if rt.also != 0 {
 		out[strconv.Itoa(rt.also)] = good
@@ -98,7 +108,7 @@ func (d *document) responses(rt *route) object {
 	if !rt.open || rt.name == "sign_in" {
 		statuses = append(statuses, 401)
 	}
-	if rt.in != nil {
+	if rt.in != nil || rt.raw > 0 {
 		statuses = append(statuses, 413, 415)
 	}
 	problem := d.schema(reflect.TypeFor[wire.Problem]())
@@ -139,6 +149,8 @@ func (d *document) schema(t reflect.Type) object {
 			return object{"type": "string", "contentEncoding": "base64"}
 		}
 		return object{"type": "array", "items": d.schema(t.Elem())}
+	case reflect.Array:
+		return object{"type": "array", "items": d.schema(t.Elem()), "minItems": t.Len(), "maxItems": t.Len()}
 	case reflect.Struct:
 	default:
 		return number()

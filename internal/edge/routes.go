@@ -18,10 +18,12 @@ type route struct {
 	query        []param
 	in           func() any // makes what the body is read into; nil: no body
 	bodyOptional bool
-	status       int   // of success
-	also         int   // another status of success, 0: none
-	out          any   // the shape of the answer; nil: none
-	errors       []int // statuses of errors beside those of every call
+	raw          int      // the body is bytes and no JSON, so many at most; 0: it is not
+	kinds        []string // of the answer, if it is no JSON
+	status       int      // of success
+	also         int      // another status of success, 0: none
+	out          any      // the shape of the answer; nil: none
+	errors       []int    // statuses of errors beside those of every call
 	call         func(e *Edge, c *call) (status int, out any, err error)
 }
 
@@ -68,12 +70,31 @@ var routes = []route{
 		status: 204, errors: []int{404}, call: (*Edge).signOutDevice},
 
 	{method: "GET", path: "/v1/me", name: "me", summary: "The account that asks.", status: 200, out: wire.Me{}, call: (*Edge).me},
-	{method: "PATCH", path: "/v1/me", name: "rename", summary: "Change how you are called.",
+	{method: "PATCH", path: "/v1/me", name: "change_me", summary: "Change how you are called, your status, and what others see of you.",
 		in: body[wire.MePatch](), status: 200, out: wire.Me{}, call: (*Edge).patchMe},
+	{method: "PUT", path: "/v1/me/avatar", name: "set_avatar", summary: "Be shown by the middle of a picture: PNG, JPEG, GIF or WebP of 4 megapixels and 1 MiB at most.",
+		raw: maxPicture, status: 200, out: wire.Me{}, call: (*Edge).setAvatar},
+	{method: "DELETE", path: "/v1/me/avatar", name: "remove_avatar", summary: "Be shown by your initials.", status: 200, out: wire.Me{}, call: (*Edge).removeAvatar},
 	{method: "GET", path: "/v1/node", name: "node", summary: "The server of a cluster that is best for you to connect to.",
 		status: 200, out: wire.Node{}, call: (*Edge).node},
 	{method: "GET", path: "/v1/users/{user}", name: "user", summary: "A user by id or exact handle.",
 		status: 200, out: wire.User{}, errors: []int{404}, call: (*Edge).user},
+
+	{method: "GET", path: "/v1/users/{user}/avatar", name: "avatar", summary: "The picture a user is shown by, 256 pixels square. With v, the user's avatar, it may be kept for ever.",
+		query:  []param{{"v", false, "the picture's name"}},
+		status: 200, kinds: []string{"image/jpeg", "image/png"}, errors: []int{404}, call: (*Edge).avatar},
+
+	{method: "GET", path: "/v1/contacts", name: "contacts", summary: "How you stand with others: contacts, requests and blocks.",
+		query: pageParams, status: 200, out: wire.List[wire.Contact]{}, call: (*Edge).contacts},
+	{method: "GET", path: "/v1/contacts/{user}", name: "contact", summary: "How you stand with one user.",
+		status: 200, out: wire.Contact{}, errors: []int{404}, call: (*Edge).getContact},
+	{method: "PUT", path: "/v1/contacts/{user}", name: "change_contact", summary: "Ask somebody to be a contact, answer, block or unblock; the greater rev stays.",
+		in: body[wire.ContactChange](), status: 200, out: wire.Contact{}, errors: []int{404, 409, 507}, call: (*Edge).putContact},
+	{method: "DELETE", path: "/v1/contacts/{user}", name: "forget_contact", summary: "Forget a contact, or take a request back.",
+		status: 204, errors: []int{404, 409, 507}, call: (*Edge).deleteContact},
+	{method: "GET", path: "/v1/presence", name: "presence", summary: "Who of these is online, and when the others last were, as far as you may know.",
+		query:  []param{{"users", false, "ids, 200 at most, with commas between them"}},
+		status: 200, out: wire.List[wire.Presence]{}, call: (*Edge).presence},
 
 	{method: "POST", path: "/v1/conversations", name: "create_conversation", summary: "Make a group, or the one direct conversation with a user.",
 		in: body[wire.NewConversation](), status: 201, also: 200, out: wire.Conversation{}, errors: []int{404}, call: (*Edge).create},
@@ -81,6 +102,10 @@ var routes = []route{
 		query: pageParams, status: 200, out: wire.List[wire.Row]{}, call: (*Edge).conversations},
 	{method: "GET", path: "/v1/conversations/{conversation}", name: "conversation", summary: "One conversation with its members and your markers.",
 		status: 200, out: wire.Conversation{}, errors: []int{404}, call: (*Edge).conversation},
+	{method: "PATCH", path: "/v1/conversations/{conversation}", name: "change_conversation", summary: "Rename a group for everybody; mute, archive, pin a conversation or keep a draft for yourself.",
+		in: body[wire.ConversationPatch](), status: 200, out: wire.Conversation{}, errors: []int{404, 409, 507}, call: (*Edge).patchConversation},
+	{method: "POST", path: "/v1/conversations/{conversation}/hidden", name: "hide", summary: "Delete entries for yourself alone.",
+		in: body[wire.Hide](), status: 204, errors: []int{404, 507}, call: (*Edge).hide},
 	{method: "PUT", path: "/v1/conversations/{conversation}/markers", name: "mark", summary: "Move your markers forward.",
 		in: body[wire.Markers](), status: 200, out: wire.MarkersNow{}, errors: []int{404}, call: (*Edge).mark},
 
@@ -95,6 +120,10 @@ var routes = []route{
 		in: body[wire.EntryEdit](), status: 201, also: 200, out: wire.Posted{}, errors: []int{404, 409, 507}, call: (*Edge).edit},
 	{method: "DELETE", path: "/v1/conversations/{conversation}/entries/{seq}", name: "delete", summary: "Take a message back, for everybody and for good.",
 		in: body[wire.EntryDelete](), status: 201, also: 200, out: wire.Posted{}, errors: []int{404, 409, 507}, call: (*Edge).delete},
+	{method: "GET", path: "/v1/conversations/{conversation}/edits/{seq}", name: "editions", summary: "What a message said first, and with each edit; nothing if it was deleted.",
+		query: pageParams, status: 200, out: wire.List[wire.Edition]{}, errors: []int{404}, call: (*Edge).editions},
+	{method: "GET", path: "/v1/conversations/{conversation}/reactions/{seq}", name: "reactors", summary: "Every reaction to a message, and whose it is.",
+		query: pageParams, status: 200, out: wire.List[wire.Reactor]{}, errors: []int{404}, call: (*Edge).reactors},
 	{method: "PUT", path: "/v1/conversations/{conversation}/entries/{seq}/reaction", name: "react", summary: "React to a message; an empty text takes your reaction back.",
 		in: body[wire.Feeling](), status: 201, also: 200, out: wire.Posted{}, errors: []int{404, 409, 507}, call: (*Edge).react},
 	{method: "PUT", path: "/v1/conversations/{conversation}/entries/{seq}/pin", name: "pin", summary: "Pin a message for every member.",
@@ -109,6 +138,28 @@ var routes = []route{
 	{method: "DELETE", path: "/v1/conversations/{conversation}/members/{user}", name: "remove_member", summary: "Remove a member from a group, or leave it: \"me\" is you.",
 		query:  []param{{"id", false, "names the removal itself, so that a retry is harmless"}},
 		status: 204, errors: []int{404, 409, 507}, call: (*Edge).removeMember},
+
+	{method: "POST", path: "/v1/conversations/{conversation}/invites", name: "invite_to_group", summary: "Make a link that lets people into a group you lead.",
+		in: body[wire.NewGroupInvite](), bodyOptional: true, status: 201, out: wire.GroupInvite{}, errors: []int{404, 507}, call: (*Edge).groupInvite},
+	{method: "GET", path: "/v1/conversations/{conversation}/invites", name: "group_invites", summary: "The links into a group you lead, newest first.",
+		query: pageParams, status: 200, out: wire.List[wire.GroupInvite]{}, errors: []int{404}, call: (*Edge).groupInvites},
+	{method: "DELETE", path: "/v1/conversations/{conversation}/invites/{code}", name: "revoke_group_invite", summary: "Withdraw a link into a group.",
+		status: 204, errors: []int{404, 507}, call: (*Edge).revokeGroupInvite},
+	{method: "GET", path: "/v1/join/{code}", name: "preview_invite", summary: "What a link leads to.",
+		status: 200, out: wire.GroupInvite{}, errors: []int{404}, call: (*Edge).previewInvite},
+	{method: "POST", path: "/v1/join/{code}", name: "join", summary: "Join the group that a link leads to.",
+		status: 200, out: wire.Conversation{}, errors: []int{404, 409, 413, 507}, call: (*Edge).join},
+
+	{method: "POST", path: "/v1/bots", name: "create_bot", summary: "Make a bot: an account for a program, with a token and perhaps a webhook.",
+		in: body[wire.NewBot](), status: 201, out: wire.Bot{}, errors: []int{404, 409, 507}, call: (*Edge).createBot},
+	{method: "GET", path: "/v1/bots", name: "bots", summary: "Your bots.", status: 200, out: wire.List[wire.Bot]{}, call: (*Edge).bots},
+	{method: "PATCH", path: "/v1/bots/{user}", name: "change_bot", summary: "Rename a bot, or change where it hears; a webhook gets a new secret.",
+		in: body[wire.BotPatch](), status: 200, out: wire.Bot{}, errors: []int{404, 507}, call: (*Edge).patchBot},
+	{method: "DELETE", path: "/v1/bots/{user}", name: "delete_bot", summary: "End a bot; its handle stays taken.", status: 204, errors: []int{404, 507}, call: (*Edge).deleteBot},
+	{method: "POST", path: "/v1/bots/{user}/token", name: "renew_bot_token", summary: "A new token for a bot; the one before is no good any more.",
+		status: 201, out: wire.BotToken{}, errors: []int{404, 507}, call: (*Edge).renewBotToken},
+	{method: "POST", path: "/v1/bots/{user}/replay", name: "replay_bot", summary: "Have a bot's webhook told again what was said since then.",
+		in: body[wire.Replay](), status: 204, errors: []int{404, 507}, call: (*Edge).replayBot},
 
 	{method: "GET", path: "/v1/search", name: "search", summary: "Your own messages that hold all of some words, or parts of words, the newest first.",
 		query: []param{{"q", false, "words; words in double quotes belong together"}, {"conversation", false, "in this conversation only"},

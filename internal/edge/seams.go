@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/wire"
 )
@@ -41,8 +42,20 @@ type People interface {
 	UserByHandle(ctx context.Context, handle string) (account.User, error)
 	// LookupAllowed counts one look-up by handle; rate_limited when too many.
 	LookupAllowed(user parley.UserID) error
-	// Rename changes how user is called and returns the account as it is now.
-	Rename(ctx context.Context, user parley.UserID, name string) (account.User, error)
+	// UpdateProfile changes what others see of user, all of it or nothing, and
+	// returns the account as it is now.
+	UpdateProfile(ctx context.Context, user parley.UserID, c account.ProfileChange) (account.User, error)
+}
+
+// Pictures is what users are shown by.
+type Pictures interface {
+	// SetAvatar makes the middle of a picture what user is shown by.
+	SetAvatar(ctx context.Context, user parley.UserID, data []byte) (account.User, error)
+	// RemoveAvatar has user shown by initials.
+	RemoveAvatar(ctx context.Context, user parley.UserID) (account.User, error)
+	// Avatar returns a user's picture, its media type and its name; not_found
+	// if there is none.
+	Avatar(ctx context.Context, user parley.UserID) (data []byte, kind, name string, err error)
 }
 
 // Invites lets people in.
@@ -55,6 +68,59 @@ type Invites interface {
 	Invites(ctx context.Context, by parley.UserID, cursor string, limit int) (page []account.Invite, next string, err error)
 	// RevokeInvite is not_found for a code that by may not revoke.
 	RevokeInvite(ctx context.Context, by parley.UserID, code string) error
+}
+
+// Contacts is how users stand with each other.
+type Contacts interface {
+	// SetContact asks for a state with other on behalf of a device that gave
+	// the change a rev, and returns what stands then. See account.Accounts.
+	SetContact(ctx context.Context, user, other parley.UserID, ask account.ContactState, rev uint64) (account.Contact, error)
+	// DeleteContact forgets other; not_found if there is nothing to forget.
+	DeleteContact(ctx context.Context, user, other parley.UserID) error
+	// Contact returns how user stands with other: none when they do not.
+	Contact(ctx context.Context, user, other parley.UserID) (account.Contact, error)
+	// Contacts lists whom user stands with, after cursor; next is empty at the
+	// end.
+	Contacts(ctx context.Context, user parley.UserID, cursor string, limit int) (page []account.Contact, next string, err error)
+}
+
+// Bots is the accounts of programs. Each is not_found for a bot that is not
+// owner's.
+type Bots interface {
+	// CreateBot makes a bot. Its token, and the secret of its webhook if it
+	// has one, are shown this once.
+	CreateBot(ctx context.Context, owner parley.UserID, handle, name, webhook string) (b account.Bot, token, secret string, err error)
+	// Bots lists the bots of owner.
+	Bots(ctx context.Context, owner parley.UserID) ([]account.Bot, error)
+	// UpdateBot changes a bot; a webhook gets a new secret, shown this once.
+	UpdateBot(ctx context.Context, owner, bot parley.UserID, c account.BotChange) (b account.Bot, secret string, err error)
+	// DeleteBot ends a bot.
+	DeleteBot(ctx context.Context, owner, bot parley.UserID) error
+	// RenewBotToken makes the token before no good.
+	RenewBotToken(ctx context.Context, owner, bot parley.UserID) (token string, err error)
+}
+
+// Webhooks is where bots are told.
+type Webhooks interface {
+	// ReplayWebhook has a bot's webhook told again from since on.
+	ReplayWebhook(ctx context.Context, owner, bot parley.UserID, since time.Time) error
+}
+
+// GroupInvites lets people into groups. Who may ask has been checked.
+type GroupInvites interface {
+	// CreateGroupInvite makes an invite for so many users (0: 100), good for
+	// ttl (0: a week).
+	CreateGroupInvite(ctx context.Context, by parley.UserID, group parley.ConversationID, uses int, ttl time.Duration) (account.GroupInvite, error)
+	// GroupInvites lists the invites into a group, newest first.
+	GroupInvites(ctx context.Context, group parley.ConversationID, cursor string, limit int) (page []account.GroupInvite, next string, err error)
+	// RevokeGroupInvite is not_found for a code that leads elsewhere.
+	RevokeGroupInvite(ctx context.Context, group parley.ConversationID, code string) error
+	// GroupInvite is not_found alike for a code that was guessed, used up,
+	// expired or revoked.
+	GroupInvite(ctx context.Context, code string) (account.GroupInvite, error)
+	// UseGroupInvite puts a use aside for user, and returns where it leads;
+	// settle is called once it is known whether the user joined.
+	UseGroupInvite(ctx context.Context, code string, user parley.UserID) (group parley.ConversationID, settle func(ctx context.Context, joined bool) error, err error)
 }
 
 // Conversations is the one writer of conversations.
@@ -81,6 +147,12 @@ type History interface {
 	// ReadBefore returns the entries before that number (0: from the head),
 	// descending, without a gap.
 	ReadBefore(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) (entries []parley.Entry, head parley.Seq, err error)
+	// Editions returns what a message said first and with each edit, none if
+	// it was deleted. It is not_found for a number that is no message.
+	Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error)
+	// Reactors returns every reaction to a message, and whose it is. It is
+	// not_found as Editions is.
+	Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error)
 	// ByID returns the entry that the message id became, or not_found.
 	ByID(ctx context.Context, reader parley.UserID, c parley.ConversationID, id parley.MessageID) (parley.Entry, error)
 }
@@ -95,15 +167,33 @@ type Inboxes interface {
 	// Mark moves markers forward; a smaller number changes nothing, one past
 	// the head counts as the head. It returns the row as it is afterwards.
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
+	// Personal changes what user wishes of a conversation and returns the row
+	// as it is afterwards. It is not_found for a conversation that is not the
+	// user's, too_large for more hidden entries than a row holds.
+	Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (parley.Row, error)
 	// Receipts returns how far those of users have got in c for whom that is
-	// known before ctx ends, in any order. Who may ask has been checked.
+	// known before ctx ends, in any order. Who may ask has been checked; what
+	// the asker may know of it has not: see Discretion.
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
+}
+
+// Discretion knows who hides how far they have read.
+type Discretion interface {
+	// Discreet returns receipts as reader may have them.
+	Discreet(ctx context.Context, reader parley.UserID, all []parley.Receipt) []parley.Receipt
 }
 
 // Search finds the user's own messages.
 type Search interface {
 	// Find returns one page of what q asks for; see search.Search.
 	Find(ctx context.Context, reader parley.UserID, q search.Query) (search.Page, error)
+}
+
+// Presence is who is online.
+type Presence interface {
+	// Of returns how those of users stand whom asker may see, as far as that
+	// is known, in any order; last seen is zero for who is online.
+	Of(ctx context.Context, asker parley.UserID, users []parley.UserID) ([]parley.Presence, error)
 }
 
 // News is what changed for a device since it last asked.

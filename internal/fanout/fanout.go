@@ -4,6 +4,23 @@
 //
 // A nudge is a hint: it says that there may be something to read. It is never
 // queued per reader, so nothing here waits for one.
+//
+// # What was deleted
+//
+// The owner of a conversation acknowledges a delete when the bodies are erased
+// from the log and the delete is published. What is held of them in a tail is
+// replaced when the delete gets there. Alone that is before the
+// acknowledgement, and the tail answers everybody. On a node of a cluster it
+// may be later, or never. So the tail answers there only
+//
+//   - who was told by the owner, after the reading began, where the
+//     conversation stands, if the tail has got as far: the tail has no gaps, so
+//     it has every delete up to there, and what is acknowledged later was not
+//     when the reading began;
+//   - live pushes, of what the owner had just published.
+//
+// Everybody else (a sync, a resume, whoever left) reads the log, whose bodies
+// were erased before the acknowledgement.
 package fanout
 
 import (
@@ -32,7 +49,8 @@ type Log interface {
 // that waits. Its methods are called on the path of a commit; they take note
 // and return.
 type Watcher interface {
-	// Nudge says that conversation c has entries up to head.
+	// Nudge says that conversation c has entries up to head, which is not
+	// beyond the user's membership.
 	Nudge(c parley.ConversationID, head parley.Seq)
 	// Changed says that the user's inbox rows changed durably.
 	Changed()
@@ -50,7 +68,7 @@ type Config struct {
 	Inboxes Inboxes // those that live here
 	// Everywhere is the inboxes of all users, for Sweep and Settle. What was
 	// noted there may be lost with its node, so a mark is settled only after
-	// noting all of it again. Default: Inboxes, which lose nothing alone.
+	// noting all of it again. nil: this node is alone, and Inboxes lose nothing.
 	Everywhere Inboxes
 	Log        Log
 	Logger     *slog.Logger
@@ -136,7 +154,7 @@ func (f *Fanout) watching(user parley.UserID) (here, away []Watcher) {
 // what is noted is durable.
 func (f *Fanout) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
 	f.Moved(c.ID)
-	f.Deliver(c, entries)
+	f.Deliver(c, entries, Lazy(c))
 	told(nil)
 }
 
@@ -151,35 +169,67 @@ func (f *Fanout) Moved(c parley.ConversationID) {
 	f.settle.Unlock()
 }
 
+// lazyAbove is how many may belong to a conversation whose members' rows
+// follow each entry.
+const lazyAbove = 64
+
+// Lazy reports whether the rows of c's members may be written once a second:
+// so many belong now. Nudges do not wait for them.
+func Lazy(c *parley.Conversation) bool {
+	n := 0
+	for i := range c.Members {
+		if c.Members[i].Until == 0 {
+			n++
+		}
+	}
+	return n > lazyAbove
+}
+
 // Deliver takes entries of c to the members that c names, recipients first
-// and the sender last. The entries are contiguous; those of one conversation
+// and the sender last: to each those of the membership, which may begin or end
+// among them. lazy says whether their rows may follow later; c may name only
+// some of the members. The entries are contiguous; those of one conversation
 // come in order, or the tail gives up what it holds.
-func (f *Fanout) Deliver(c *parley.Conversation, entries []parley.Entry) {
+func (f *Fanout) Deliver(c *parley.Conversation, entries []parley.Entry, lazy bool) {
 	if len(entries) == 0 {
 		return
 	}
 	last := &entries[len(entries)-1]
 	f.tail.add(c.ID, entries)
-	news := parley.Advance{Conversation: c.ID, Kind: c.Kind, From: entries[0].Seq - 1, Head: last.Seq, Count: last.Count}
 	for i := range c.Members {
 		if m := &c.Members[i]; m.User != last.Sender {
-			f.deliver(m, news, entries)
+			f.deliver(c, m, entries, lazy)
 		}
 	}
 	if m, ok := c.Member(last.Sender); ok {
-		f.deliver(&m, news, entries)
+		f.deliver(c, &m, entries, lazy)
 	}
 }
 
 // deliver advances one member's inbox and nudges the member's watchers.
-func (f *Fanout) deliver(m *parley.Member, news parley.Advance, entries []parley.Entry) {
-	if m.Until != 0 && m.Until < entries[0].Seq {
-		return // left before these
+func (f *Fanout) deliver(c *parley.Conversation, m *parley.Member, entries []parley.Entry, lazy bool) {
+	first, head := entries[0].Seq, entries[len(entries)-1].Seq
+	if m.Until != 0 {
+		head = min(head, m.Until)
 	}
-	news.Since, news.Until = m.Since, m.Until
-	for i := range entries {
-		if e := &entries[i]; e.Sender == m.User && e.Kind == parley.KindMessage {
-			news.Own = append(news.Own, parley.Own{Seq: e.Seq, Count: e.Count})
+	from := max(first, m.Since)
+	if from > head {
+		return // left before these, or belongs from later on
+	}
+	news := parley.Advance{
+		Conversation: c.ID, Kind: c.Kind, Since: m.Since, Until: m.Until, Lazy: lazy,
+		From: from - 1, Head: head, Count: entries[head-first].Count,
+	}
+	for i := from - first; i <= head-first; i++ {
+		e := &entries[i]
+		own := e.Sender == m.User
+		switch {
+		case e.Kind != parley.KindMessage:
+		case own || e.WithheldFrom(m.User):
+			news.Own = append(news.Own, parley.Own{Seq: e.Seq, Count: e.Count, Withheld: !own})
+			news.Spoke = news.Spoke || own
+		case slices.Contains(e.Mentions, m.User):
+			news.Mentioned = append(news.Mentioned, e.Seq)
 		}
 	}
 	f.cfg.Inboxes.Advance(m.User, news)
@@ -221,6 +271,24 @@ func (f *Fanout) Revoke(user parley.UserID, device parley.DeviceID) {
 	}
 }
 
+// Acquaintance is a Watcher that also wants to know when the user's list of
+// contacts changed.
+type Acquaintance interface {
+	// ContactsChanged takes note and returns, as the methods of a Watcher do.
+	ContactsChanged()
+}
+
+// ContactsChanged tells user's watchers here that their list of contacts
+// changed. It is a hint: who missed it compares at the next connection.
+func (f *Fanout) ContactsChanged(user parley.UserID) {
+	here, _ := f.watching(user)
+	for _, w := range here {
+		if w, ok := w.(Acquaintance); ok {
+			w.ContactsChanged()
+		}
+	}
+}
+
 // Nudge tells user's watchers here, and only them, that c may have entries up to head.
 func (f *Fanout) Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq) {
 	here, _ := f.watching(user)
@@ -252,16 +320,37 @@ func (f *Fanout) Watching() []parley.UserID {
 	return slices.Collect(maps.Keys(f.watchers))
 }
 
-// Read returns the entries after seq, at most limit of them, from the tail
-// when it holds them and from the log otherwise.
+// Read returns the entries after seq, at most limit of them. No body is in it
+// that was deleted before the call.
 func (f *Fanout) Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*Told, error) {
-	if told, ok := f.tail.read(c, after, limit); ok {
+	if f.alone() {
+		return f.ReadAt(ctx, c, after, limit, 0)
+	}
+	return f.log(ctx, c, after, limit)
+}
+
+// ReadAt is Read for whoever asked the owner of c where it stands, and was
+// told head, when the reading began: memory answers if it has got as far. A
+// head of 0 is for live pushes: memory answers as it is.
+func (f *Fanout) ReadAt(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*Told, error) {
+	if f.alone() {
+		head = 0 // whatever is acknowledged went through the tail before
+	}
+	if told, ok := f.tail.read(c, after, limit, head); ok {
 		return told, nil
 	}
+	return f.log(ctx, c, after, limit)
+}
+
+// alone reports whether all that is committed is delivered here first.
+func (f *Fanout) alone() bool { return f.cfg.Everywhere == nil }
+
+func (f *Fanout) log(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*Told, error) {
 	entries, err := f.cfg.Log.Read(ctx, c, after, limit)
 	if err != nil {
 		return nil, err
 	}
+	unsay(entries)
 	told := make([]*Told, len(entries))
 	for i := range entries {
 		told[i] = &Told{Entry: entries[i]}

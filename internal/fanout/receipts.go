@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,11 +44,18 @@ type Nodes interface {
 	ToInboxes(users []parley.UserID, r parley.Receipt) (here []parley.UserID)
 }
 
+// Privacy knows who keeps to themself how far they have read.
+type Privacy interface {
+	// HidesRead returns those of users who do.
+	HidesRead(ctx context.Context, users []parley.UserID) (map[parley.UserID]bool, error)
+}
+
 // ReceiptsConfig is what Receipts works with; what has no default is required.
 type ReceiptsConfig struct {
 	Fanout        *Fanout
 	Conversations Conversations // those that live here
 	Nodes         Nodes         // nil: everything lives here
+	Privacy       Privacy       // nil: nobody hides anything
 	MaxMembers    int           // of a conversation whose members hear of each other
 	Now           func() time.Time
 	Logger        *slog.Logger
@@ -61,6 +69,9 @@ type ReceiptsConfig struct {
 // where too many wait. It goes from the member's inbox to the owner of the
 // conversation, who knows the members; from there to their inboxes, and from
 // those to the sessions that watch: alone, that is all here.
+//
+// Who hides how far they have read is told of as far as things were delivered,
+// and hears no more of others. When it is not known, everybody hides.
 type Receipts struct {
 	// static after NewReceipts
 	cfg    ReceiptsConfig
@@ -73,6 +84,9 @@ type Receipts struct {
 	slips   map[about]*slip
 	due     []*slip // to be told now, in the order they came
 	resting []*slip // told within the pace, the first one told first
+
+	// owned by the loop
+	delivered map[about]parley.Seq // told last where Read was hidden; maxReceipts at most
 }
 
 // about is what a receipt is about; there is one at a time.
@@ -210,16 +224,85 @@ func (r *Receipts) tell(s *slip) {
 		}
 		return
 	}
-	to := r.others(&c, &m)
-	if len(to) > 0 && r.cfg.Nodes != nil {
-		to = r.cfg.Nodes.ToInboxes(to, s.Receipt)
+	to := others(&c, &m, r.cfg.MaxMembers)
+	open, discreet := r.part(ctx, s.User, to)
+	r.send(open, s.Receipt)
+	if s.Read = 0; len(discreet) > 0 && r.news(s.Receipt) {
+		r.send(discreet, s.Receipt)
 	}
-	r.Tell(to, s.Receipt)
+}
+
+// send takes one receipt to users, wherever their inboxes live.
+func (r *Receipts) send(to []parley.UserID, n parley.Receipt) {
+	if len(to) > 0 && r.cfg.Nodes != nil {
+		to = r.cfg.Nodes.ToInboxes(to, n)
+	}
+	r.Tell(to, n)
+}
+
+// part parts those who hear all of of's receipts from those who do not hear
+// how far of has read.
+func (r *Receipts) part(ctx context.Context, of parley.UserID, to []parley.UserID) (open, discreet []parley.UserID) {
+	if r.cfg.Privacy == nil || len(to) == 0 {
+		return to, nil
+	}
+	hides, err := r.cfg.Privacy.HidesRead(ctx, append(slices.Clip(to), of))
+	if err != nil && r.ctx.Err() == nil {
+		r.cfg.Logger.Warn("who hides receipts is not known; hiding all", slog.Any("err", err))
+	}
+	if err != nil || hides[of] {
+		return nil, to
+	}
+	for _, u := range to {
+		if hides[u] {
+			discreet = append(discreet, u)
+		} else {
+			open = append(open, u)
+		}
+	}
+	return open, discreet
+}
+
+// news reports whether a receipt without Read says anything: one that came
+// because somebody read must not say that by coming.
+func (r *Receipts) news(n parley.Receipt) bool {
+	key := about{n.Conversation, n.User}
+	if n.Delivered <= r.delivered[key] {
+		return false
+	}
+	if r.delivered == nil || len(r.delivered) >= maxReceipts {
+		r.delivered = make(map[about]parley.Seq)
+	}
+	r.delivered[key] = n.Delivered
+	return true
+}
+
+// Discreet returns receipts as reader may have them: without Read where its
+// user hides it, or reader does, or that is not known.
+func (r *Receipts) Discreet(ctx context.Context, reader parley.UserID, all []parley.Receipt) []parley.Receipt {
+	if r.cfg.Privacy == nil || len(all) == 0 {
+		return all
+	}
+	users := make([]parley.UserID, 0, len(all)+1)
+	for i := range all {
+		users = append(users, all[i].User)
+	}
+	hides, err := r.cfg.Privacy.HidesRead(ctx, append(users, reader))
+	if err != nil && r.ctx.Err() == nil {
+		r.cfg.Logger.Warn("who hides receipts is not known; hiding all", slog.Any("err", err))
+	}
+	out := slices.Clone(all)
+	for i := range out {
+		if o := &out[i]; o.User != reader && (err != nil || hides[reader] || hides[o.User]) {
+			o.Read = 0
+		}
+	}
+	return out
 }
 
 // others returns the members of c who hear of m: all others who belong now,
-// if m does and they are not too many.
-func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.UserID {
+// if m does and they are not more than most with m.
+func others(c *parley.Conversation, m *parley.Member, most int) []parley.UserID {
 	if m.Until != 0 {
 		return nil
 	}
@@ -229,7 +312,7 @@ func (r *Receipts) others(c *parley.Conversation, m *parley.Member) []parley.Use
 			to = append(to, o.User)
 		}
 	}
-	if len(to)+1 > r.cfg.MaxMembers {
+	if len(to)+1 > most {
 		return nil
 	}
 	return to

@@ -57,7 +57,11 @@ func (r *roll) Get(ctx context.Context, reader parley.UserID, id parley.Conversa
 			return parley.Conversation{}, parley.Member{}, 0, ctx.Err()
 		}
 	}
-	m, ok := c.Member(reader)
+	var m parley.Member
+	ok := c != nil
+	if ok {
+		m, ok = c.Member(reader)
+	}
 	if !ok {
 		return parley.Conversation{}, parley.Member{}, 0, parley.E(parley.NotFound, "test", "no")
 	}

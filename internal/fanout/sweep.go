@@ -59,13 +59,15 @@ func (f *Fanout) redo(ctx context.Context, marks Marks, c parley.ConversationID)
 	if err != nil || state == nil {
 		return head, err
 	}
+	lazy := Lazy(state)
 	for i := range state.Members {
 		m := &state.Members[i]
 		// From is the head: nothing is known of the entries between the row
-		// and the head, so the inbox reads them from the log.
+		// and the head, so the inbox reads them from the log, as far as the
+		// membership goes.
 		f.everywhere().Advance(m.User, parley.Advance{
 			Conversation: c, Kind: state.Kind, Since: m.Since, Until: m.Until,
-			From: head, Head: head, Count: count,
+			From: head, Head: head, Count: count, Lazy: lazy,
 		})
 	}
 	return head, nil

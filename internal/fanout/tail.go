@@ -11,25 +11,6 @@ import (
 // kept at hand. A reader who needs more goes to the log.
 const tailEntries = 64
 
-// Told is an entry on its way to readers. What it looks like on the wire is
-// worked out once and shared, whoever many read it.
-type Told struct {
-	parley.Entry
-
-	once sync.Once
-	wire []byte
-}
-
-// Wire returns the entry as encode writes it. Every caller passes the same
-// encode and leaves the bytes as they are.
-func (t *Told) Wire(encode func(*parley.Entry) []byte) []byte {
-	t.once.Do(func() { t.wire = encode(&t.Entry) })
-	return t.wire
-}
-
-// size estimates the bytes an entry holds on to, its wire form included.
-func (t *Told) size() int64 { return 512 + 3*int64(len(t.Body.Data)) }
-
 // tail holds the last entries of recently active conversations, bounded in
 // bytes; the conversation that was longest without news goes first.
 type tail struct {
@@ -78,6 +59,9 @@ func (t *tail) add(c parley.ConversationID, entries []parley.Entry) {
 		told := &Told{Entry: entries[i]}
 		t.bytes += told.size()
 		l.told = append(l.told, told)
+		if told.Kind == parley.KindDelete {
+			t.unsay(l, told.Ref)
+		}
 	}
 	if over := len(l.told) - tailEntries; over > 0 {
 		t.shed(l, over)
@@ -86,6 +70,18 @@ func (t *tail) add(c parley.ConversationID, entries []parley.Entry) {
 		old := t.recent.Remove(t.recent.Back()).(*lastOf)
 		t.shed(old, len(old.told))
 		delete(t.last, old.conversation)
+	}
+}
+
+// unsay has what l holds of a deleted message, and of acts on it, read as
+// deleted from now on.
+func (t *tail) unsay(l *lastOf, target parley.Seq) {
+	for i, told := range l.told {
+		if goesWith(&told.Entry, target) {
+			t.bytes -= told.size()
+			l.told[i] = &Told{Entry: deleted(&told.Entry)}
+			t.bytes += l.told[i].size()
+		}
 	}
 }
 
@@ -98,12 +94,12 @@ func (t *tail) shed(l *lastOf, n int) {
 	l.told = append(make([]*Told, 0, tailEntries), l.told[n:]...)
 }
 
-// read answers when the tail holds everything after seq.
-func (t *tail) read(c parley.ConversationID, after parley.Seq, limit int) ([]*Told, bool) {
+// read answers when the tail holds everything after seq, and up to head.
+func (t *tail) read(c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*Told, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.last[c]
-	if l == nil || len(l.told) == 0 || after+1 < l.told[0].Seq {
+	if l == nil || len(l.told) == 0 || after+1 < l.told[0].Seq || l.told[len(l.told)-1].Seq < head {
 		return nil, false
 	}
 	from := after + 1 - l.told[0].Seq

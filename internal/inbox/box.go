@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
@@ -15,18 +16,21 @@ type box struct {
 
 	// guarded by Keeper.mu
 	queued bool
-	slot   int // place in Keeper.ring
+	rests  time.Time // the soonest of its places in Keeper.resting; zero: none
+	slot   int       // place in Keeper.ring
 	weight int64
 
 	mu      sync.Mutex
-	news    map[parley.ConversationID]*news // not yet durable
-	turns   uint64                          // counts advances, to keep their order
-	writing bool                            // taken news is on its way to the store
-	waiters []chan error                    // want to know when all of the above is durable
-	inHand  []chan error                    // the waiters of what is on its way
-	ready   bool                            // rows are in memory
-	used    bool                            // touched since the clock's hand last passed
-	term    uint64                          // when rows were known to be the store's; see Config.Term
+	news    map[parley.ConversationID]*news     // not yet durable
+	paced   map[parley.ConversationID]time.Time // before then, the rows of these are written for who waits only
+	turns   uint64                              // counts advances, to keep their order
+	writing bool                                // hand is on its way to the store
+	hand    map[parley.ConversationID]*news     // taken by the writer, who alone changes what is in it
+	waiters []chan error                        // want to know when all of the above is durable
+	inHand  []chan error                        // the waiters of what is on its way
+	ready   bool                                // rows are in memory
+	used    bool                                // touched since the clock's hand last passed
+	term    uint64                              // when rows were known to be the store's; see Config.Term
 	pos     parley.Pos
 	rows    map[parley.ConversationID]*parley.Row // each immutable
 	order   []*parley.Row                         // by Moved, ascending; nil: work it out
@@ -36,23 +40,34 @@ type box struct {
 type news struct {
 	parley.Advance
 	delivered, read parley.Seq
+	wishes          []*wish
 	turn            uint64 // when the head last moved, in the box's own count; 0: it did not
 }
 
 // merge takes in an advance that may follow, repeat or precede what is known.
+// Of two, the one with the greater head knows the later membership: whoever
+// was removed reads no further, and whoever belongs again begins beyond.
 func (n *news) merge(a parley.Advance) {
-	n.Since, n.Until = a.Since, a.Until
-	n.Conversation, n.Kind = a.Conversation, a.Kind
 	switch {
-	case n.Head == 0:
-		n.From, n.Head, n.Count, n.Own = a.From, a.Head, a.Count, a.Own
-	case a.From == n.Head:
-		n.Head, n.Count = a.Head, a.Count
-		n.Own = append(n.Own, a.Own...)
+	case n.Head == 0,
+		a.Head > n.Head && (a.From != n.Head || a.Since != n.Since),
+		a.Head == n.Head && a.Since != n.Since:
+		// The first, or a gap, or an overlap, or another membership: the row
+		// reads from the log what this leaves out.
+		n.Advance = a
 	case a.Head > n.Head:
-		// A gap, or an overlap: the row reads what lies between from the log.
-		n.From, n.Head, n.Count, n.Own = a.From, a.Head, a.Count, a.Own
+		n.Head, n.Count, n.Until, n.Lazy = a.Head, a.Count, a.Until, a.Lazy
+		n.Own = append(n.Own, a.Own...)
+		n.Mentioned = lastMentions(append(n.Mentioned, a.Mentioned...))
+		n.Spoke = n.Spoke || a.Spoke
+	case a.Head == n.Head:
+		n.Until, n.Count = a.Until, min(n.Count, a.Count) // one may be uncounted
 	}
+}
+
+// lastMentions is as many mentions as are remembered.
+func lastMentions(m []parley.Seq) []parley.Seq {
+	return m[max(0, len(m)-parley.MaxMentioned):]
 }
 
 func (b *box) newsOf(c parley.ConversationID) *news {
@@ -64,6 +79,19 @@ func (b *box) newsOf(c parley.ConversationID) *news {
 		n = &news{}
 		n.Conversation = c
 		b.news[c] = n
+	}
+	return n
+}
+
+// latest returns the news of c with the greatest head, if any has one.
+// b.mu is held.
+func (b *box) latest(c parley.ConversationID) *news {
+	n := b.news[c]
+	if h := b.hand[c]; n == nil || h != nil && h.Head > n.Head {
+		n = h
+	}
+	if n == nil || n.Head == 0 {
+		return nil
 	}
 	return n
 }
@@ -83,13 +111,6 @@ func (b *box) pending() <-chan error {
 		b.waiters = append(b.waiters, wait)
 	}
 	return wait
-}
-
-func (b *box) has() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.used = true
-	return b.ready
 }
 
 // after returns copies of the rows past pos, ascending. b.mu is held.
@@ -121,16 +142,6 @@ func (b *box) sorted() []*parley.Row {
 	return b.order
 }
 
-// fill takes over what the store holds, unless the box is ready already: then
-// what it has is at least as new, for only its own writes change it.
-func (b *box) fill(in store.Inbox) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.ready {
-		b.set(in)
-	}
-}
-
 // set takes over what the store holds. b.mu is held.
 func (b *box) set(in store.Inbox) {
 	b.ready, b.pos, b.order = true, in.Pos, nil
@@ -153,7 +164,7 @@ func (b *box) weigh() int64 {
 	defer b.mu.Unlock()
 	w := int64(256)
 	for _, r := range b.rows {
-		w += 256 + 16*int64(len(r.Past)) + 16*int64(len(r.Own))
+		w += 320 + 16*int64(len(r.Past)+len(r.Own)+len(r.Personal.Hidden)) + 8*int64(len(r.Mentioned)) + int64(len(r.Personal.Draft.Text))
 	}
 	return w
 }

@@ -57,15 +57,24 @@ func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row
 	switch {
 	case old != nil:
 		r = *old
-		r.Own, r.Past = slices.Clone(old.Own), past(old)
-	case n.Head == 0:
-		return r, false, false, nil // a marker of what is not the user's
+		r.Own, r.Mentioned, r.Past = slices.Clone(old.Own), slices.Clone(old.Mentioned), past(old)
+	case n.Head == 0: // of what is not the user's
+		for _, w := range n.wishes {
+			w.refused = errNoRow("inbox.personal")
+		}
+		return r, false, false, nil
 	default:
-		r, err = k.first(n)
-		if err != nil {
+		if r, err = k.first(n); err != nil {
 			return r, false, false, err
 		}
 		changed = true
+	}
+	if n.Head != 0 && n.Head >= r.Head { // else the row knows better
+		did, err := k.belong(&r, n)
+		if err != nil {
+			return r, false, false, err
+		}
+		changed = changed || did
 	}
 	if n.Head > r.Head {
 		if err := k.advance(user, &r, n); err != nil {
@@ -73,18 +82,39 @@ func (k *Keeper) row(user parley.UserID, old *parley.Row, n *news) (r parley.Row
 		}
 		changed = true
 	}
-	if n.Head != 0 && r.Until != n.Until {
-		r.Until, changed = n.Until, true
-	}
 	marked, err = k.mark(&r, n.delivered, n.read)
+	if n.grant(&r) {
+		changed = true
+	}
 	return r, changed || marked, marked, err
 }
 
-// first is the row of a conversation that is new to its user: read up to
-// where the membership begins.
+// belong takes over the membership that the news speaks of.
+func (k *Keeper) belong(r *parley.Row, n *news) (changed bool, err error) {
+	switch {
+	case n.Since > r.Since:
+		anew, err := k.first(n)
+		if err != nil {
+			return false, err
+		}
+		anew.Personal = r.Personal
+		*r, changed = anew, true
+	case n.Since < r.Since:
+		// The user may read from earlier on. It is no news: what devices have
+		// goes on, and what came before is there to be asked for.
+		r.Since, changed = n.Since, true
+	}
+	if r.Until != n.Until {
+		r.Until, changed = n.Until, true
+	}
+	return changed, nil
+}
+
+// first is the row of a membership that is new to its user: read up to where
+// it begins. Devices that have numbers of an earlier one have none of this.
 func (k *Keeper) first(n *news) (parley.Row, error) {
-	r := parley.Row{Conversation: n.Conversation, Kind: n.Kind, Since: n.Since}
-	before := n.Since - 1
+	r := parley.Row{Conversation: n.Conversation, Kind: n.Kind, Since: n.Since, Until: n.Until}
+	before := max(n.Since, 1) - 1
 	r.Past = []parley.Checkpoint{{Pos: 0, Head: before}}
 	r.Head, r.Read, r.Delivered = before, before, before
 	if before > 0 {
@@ -112,28 +142,62 @@ func past(old *parley.Row) []parley.Checkpoint {
 
 // advance moves a row's head to the news.
 func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
-	own := n.Own
+	heard := told{own: n.Own, mentioned: n.Mentioned, spoke: n.Spoke}
 	if n.From > r.Head {
-		missed, err := k.ownBetween(user, n.Conversation, r.Head, n.From)
+		missed, err := k.between(user, n.Conversation, r.Head, n.From)
 		if err != nil {
 			return err
 		}
-		own = append(missed, own...)
+		heard.own = append(missed.own, n.Own...)
+		heard.mentioned = append(missed.mentioned, n.Mentioned...)
+		heard.spoke = n.Spoke || missed.spoke
 	}
-	for _, o := range own {
-		if o.Seq > r.Head {
-			spoke(r, o)
+	count := n.Count
+	if count == uncounted {
+		var err error
+		if count, err = k.count(n.Conversation, n.Head); err != nil {
+			return err
 		}
 	}
-	r.Head, r.Count = n.Head, n.Count
+	for _, o := range heard.own {
+		if o.Seq > r.Head {
+			heardOwn(r, o)
+		}
+	}
+	for _, m := range heard.mentioned {
+		if m > r.Head {
+			r.Mentioned = append(r.Mentioned, m)
+		}
+	}
+	r.Mentioned = lastMentions(r.Mentioned)
+	r.Spoke = r.Spoke || heard.spoke
+	r.Head, r.Count = n.Head, count
 	return nil
 }
 
-// spoke takes in one own message. Who had read everything before it has read
-// it too; else it is remembered, so that it does not count as unread.
-func spoke(r *parley.Row, o parley.Own) {
+// told is what entries say of a row beside their number.
+type told struct {
+	own       []parley.Own
+	mentioned []parley.Seq
+	spoke     bool
+}
+
+// unread is the mentions past the read marker.
+func unread(m []parley.Seq, read parley.Seq) []parley.Seq {
+	i, found := slices.BinarySearch(m, read)
+	if found {
+		i++
+	}
+	return m[i:]
+}
+
+// heardOwn takes in one message that is no news to the user. Whoever had read
+// everything before an own one has read it too; else it is remembered, so that
+// it does not count as unread. One that is withheld is always remembered: its
+// sender must not hear that it was read.
+func heardOwn(r *parley.Row, o parley.Own) {
 	upTo := parley.Row{Count: o.Count - 1, ReadCount: r.ReadCount, Own: r.Own}
-	if upTo.Unread() == 0 {
+	if !o.Withheld && upTo.Unread() == 0 {
 		r.Read, r.ReadCount, r.Own = o.Seq, o.Count, nil
 		r.Delivered = max(r.Delivered, o.Seq)
 		return
@@ -165,6 +229,7 @@ func (k *Keeper) mark(r *parley.Row, delivered, read parley.Seq) (moved bool, er
 		}
 	}
 	r.Read, r.ReadCount = read, count
+	r.Mentioned = unread(r.Mentioned, read)
 	for len(r.Own) > 0 && r.Own[0].From <= read {
 		if r.Own[0].To > read {
 			r.Own[0].From = read + 1
@@ -177,34 +242,73 @@ func (k *Keeper) mark(r *parley.Row, delivered, read parley.Seq) (moved bool, er
 
 // count returns the messages in 1..seq.
 func (k *Keeper) count(c parley.ConversationID, seq parley.Seq) (uint64, error) {
-	entries, err := k.cfg.Log.Read(k.ctx, c, seq-1, 1)
+	entries, err := k.read(c, seq-1, 1)
 	if err != nil {
 		return 0, err
-	}
-	if len(entries) == 0 {
-		return 0, parley.E(parley.Internal, "inbox.count", "an inbox is ahead of its conversation")
 	}
 	return entries[0].Count, nil
 }
 
-// ownBetween reads user's own messages in after+1..to from the log.
-func (k *Keeper) ownBetween(user parley.UserID, c parley.ConversationID, after, to parley.Seq) ([]parley.Own, error) {
-	const page = 500
-	var own []parley.Own
+// between reads from the log what after+1..to say to user.
+func (k *Keeper) between(user parley.UserID, c parley.ConversationID, after, to parley.Seq) (told, error) {
+	var t told
 	for after < to {
-		entries, err := k.cfg.Log.Read(k.ctx, c, after, int(min(page, to-after)))
+		entries, err := k.read(c, after, int(min(pageSize, to-after)))
 		if err != nil {
-			return nil, err
-		}
-		if len(entries) == 0 {
-			return nil, parley.E(parley.Internal, "inbox.own", "an inbox is ahead of its conversation")
+			return told{}, err
 		}
 		for i := range entries {
-			if e := &entries[i]; e.Sender == user && e.Kind == parley.KindMessage {
-				own = append(own, parley.Own{Seq: e.Seq, Count: e.Count})
+			e := &entries[i]
+			own := e.Sender == user
+			switch {
+			case e.Kind != parley.KindMessage:
+			case own || e.WithheldFrom(user):
+				t.own = append(t.own, parley.Own{Seq: e.Seq, Count: e.Count, Withheld: !own})
+				t.spoke = t.spoke || own
+			case slices.Contains(e.Mentions, user):
+				t.mentioned = append(t.mentioned, e.Seq)
 			}
 		}
 		after = entries[len(entries)-1].Seq
 	}
-	return own, nil
+	return t, nil
+}
+
+const (
+	// pageSize is how many entries are read from the log at once.
+	pageSize = 500
+	// maxPages bounds the pages kept while one write is derived.
+	maxPages = 16
+)
+
+// page is a stretch of a log.
+type page struct {
+	conversation parley.ConversationID
+	after        parley.Seq
+	limit        int
+}
+
+// read reads a page that the log must have. What the members of one
+// conversation missed is the same for all of them, so the last pages are kept
+// until the write is over.
+func (k *Keeper) read(c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, error) {
+	p := page{c, after, limit}
+	if entries, ok := k.pages[p]; ok {
+		return entries, nil
+	}
+	entries, err := k.cfg.Log.Read(k.ctx, c, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, parley.E(parley.Internal, "inbox.read", "an inbox is ahead of its conversation")
+	}
+	if len(k.pages) >= maxPages {
+		clear(k.pages)
+	}
+	if k.pages == nil {
+		k.pages = make(map[page][]parley.Entry)
+	}
+	k.pages[p] = entries
+	return entries, nil
 }

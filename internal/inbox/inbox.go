@@ -8,6 +8,12 @@
 // dirty mark in the store stands for what is not yet written, so a crash
 // costs a sweep and never a row. Nothing is told before it is written: every
 // row that a method returns is durable.
+//
+// Rows of large conversations (parley.Advance.Lazy) are written once a second
+// at most, each for itself; whoever syncs does not wait for that.
+//
+// A row is of one membership. Who belongs again, and does not read what was
+// said meanwhile, begins anew; only the user's own wishes go on.
 package inbox
 
 import (
@@ -68,6 +74,11 @@ type Keeper struct {
 	bytes  int64
 	queue  []*box // boxes with news, in the order they got it
 	closed bool
+
+	resting resting // boxes whose news is not to be written yet
+
+	// owned by the writer
+	pages map[page][]parley.Entry // read from the log for this write; see read
 }
 
 // New starts a keeper; Close ends it.
@@ -138,7 +149,7 @@ func (k *Keeper) Row(ctx context.Context, user parley.UserID, c parley.Conversat
 	if r := b.rows[c]; r != nil {
 		return *r, nil
 	}
-	return parley.Row{}, parley.E(parley.NotFound, "inbox.row", "there is no such conversation, or you are not a member of it")
+	return parley.Row{}, errNoRow("inbox.row")
 }
 
 // After returns the rows of user that changed after pos, in the order they
@@ -175,26 +186,33 @@ func (k *Keeper) Written(ctx context.Context, user parley.UserID, pos parley.Pos
 	return rows, now, nil
 }
 
-// HeadFor returns what a device with that cursor had of conversation c: the
-// head it was told, and the last number the user may read (0: no end). It is
-// false when that is not certain, or c is not the user's.
-func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool) {
+// HeadFor returns what a device with that cursor had of conversation c, and
+// the user's membership by the newest that is known here, noted or written: a
+// row that lags must not let anybody read what only an earlier membership, or
+// none, allows. had is not before the membership. ok is false when it is not
+// certain; m has no Since when c is not known to be the user's.
+func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool) {
 	b, err := k.locked(ctx, user)
 	if err != nil {
-		return 0, 0, false
+		return 0, parley.Member{}, false
 	}
 	defer b.mu.Unlock()
-	if r := b.rows[c]; r != nil {
-		had, ok = r.HeadFor(at)
-		until = r.Until
-	} else if n := b.news[c]; n != nil && n.Head != 0 {
-		had, ok = n.Since-1, true
-		until = n.Until
+	r, n := b.rows[c], b.latest(c)
+	if n != nil && r != nil && n.Head < r.Head {
+		n = nil // older than the row
 	}
-	if n := b.news[c]; n != nil && n.Until != 0 {
-		until = n.Until
+	switch {
+	case n != nil && (r == nil || n.Since > r.Since): // nothing of it was told
+		return n.Since - 1, parley.Member{User: user, Since: n.Since, Until: n.Until}, true
+	case n != nil:
+		m = parley.Member{User: user, Since: n.Since, Until: n.Until}
+	case r != nil:
+		m = parley.Member{User: user, Since: r.Since, Until: r.Until}
+	default:
+		return 0, parley.Member{}, false
 	}
-	return had, until, ok
+	had, ok = r.HeadFor(at)
+	return max(had, max(m.Since, 1)-1), m, ok
 }
 
 // Mark moves user's markers of c forward, to the head at most, and returns
@@ -211,10 +229,11 @@ func (k *Keeper) Mark(ctx context.Context, user parley.UserID, c parley.Conversa
 // MarkSoon is Mark for whoever needs no answer. Markers of a conversation
 // that is not the user's are dropped.
 func (k *Keeper) MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) {
-	k.note(user, func(b *box) {
+	k.note(user, func(b *box) time.Time {
 		n := b.newsOf(c)
 		n.delivered = max(n.delivered, delivered, read)
 		n.read = max(n.read, read)
+		return b.paced[c]
 	})
 }
 
@@ -230,7 +249,7 @@ func (k *Keeper) Refresh(ctx context.Context, user parley.UserID) error {
 // WhenDurable calls done, once and on any goroutine, when all that was noted
 // of user before the call is durable, or with why that is not known.
 func (k *Keeper) WhenDurable(user parley.UserID, done func(error)) {
-	wait := k.box(user).pending()
+	wait := k.pending(k.box(user))
 	if wait == nil {
 		done(nil)
 		return
@@ -262,7 +281,7 @@ func (k *Keeper) WhenDurable(user parley.UserID, done func(error)) {
 
 // fresh is locked with nothing pending from before the call.
 func (k *Keeper) fresh(ctx context.Context, user parley.UserID) (*box, error) {
-	if wait := k.box(user).pending(); wait != nil {
+	if wait := k.pending(k.box(user)); wait != nil {
 		poke(k.urgent)
 		select {
 		case err := <-wait:

@@ -72,7 +72,7 @@ func (w *world) say(c parley.ConversationID, sender parley.UserID, kind parley.K
 	w.heads[c] = seq
 	news := parley.Advance{Conversation: c, Kind: parley.Group, Since: 1, From: base, Head: seq, Count: w.counts[c]}
 	if sender == me && kind == parley.KindMessage {
-		news.Own = []parley.Own{{Seq: seq, Count: w.counts[c]}}
+		news.Own, news.Spoke = []parley.Own{{Seq: seq, Count: w.counts[c]}}, true
 	}
 	return news
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
+	"slices"
 	"time"
 
 	parley "github.com/parley-im/parley"
@@ -24,34 +26,57 @@ const (
 	maxTries = 8
 )
 
-// Advance takes note that a conversation of user moved. It does no I/O.
+// Advance takes note that a conversation of user moved. It does no I/O. What
+// is beyond the user's membership is left out, whoever says it.
 func (k *Keeper) Advance(user parley.UserID, a parley.Advance) {
-	k.note(user, func(b *box) {
+	if a.Head < a.Since {
+		return
+	}
+	within(&a)
+	k.note(user, func(b *box) time.Time {
 		n := b.newsOf(a.Conversation)
 		n.merge(a)
 		b.turns++
 		n.turn = b.turns
+		return b.paced[a.Conversation]
 	})
 }
 
-// note adds news to a box and has the writer look at it.
-func (k *Keeper) note(user parley.UserID, add func(*box)) {
-	k.mu.Lock()
-	if k.closed {
-		k.mu.Unlock()
+// uncounted stands for the Count of a head at which nobody counted.
+const uncounted = math.MaxUint64
+
+// within cuts an advance to the membership it speaks of.
+func within(a *parley.Advance) {
+	a.From = max(a.From, max(a.Since, 1)-1)
+	if a.Until == 0 || a.Head <= a.Until {
 		return
+	}
+	a.Head, a.Count = a.Until, uncounted
+	a.From = min(a.From, a.Head)
+	a.Own = slices.DeleteFunc(slices.Clone(a.Own), func(o parley.Own) bool { return o.Seq > a.Head })
+	a.Mentioned = slices.DeleteFunc(slices.Clone(a.Mentioned), func(m parley.Seq) bool { return m > a.Head })
+	a.Spoke = slices.ContainsFunc(a.Own, func(o parley.Own) bool { return !o.Withheld })
+}
+
+// note adds news to a box and has the writer look at it: now, or when add
+// says. It is false when the keeper is closed.
+func (k *Keeper) note(user parley.UserID, add func(*box) (from time.Time)) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false
 	}
 	b := k.boxLocked(user)
 	b.mu.Lock()
-	add(b)
+	from := add(b)
 	b.used = true
 	b.mu.Unlock()
-	if !b.queued {
-		b.queued = true
-		k.queue = append(k.queue, b)
+	if from.IsZero() || !from.After(k.cfg.Now()) {
+		k.enqueue(b)
+	} else {
+		k.rest(b, from)
 	}
-	k.mu.Unlock()
-	poke(k.wake)
+	return true
 }
 
 // Flush returns when everything noted before the call is durable.
@@ -61,7 +86,7 @@ func (k *Keeper) Flush(ctx context.Context) error {
 	k.mu.Unlock()
 	var waits []<-chan error
 	for _, b := range boxes {
-		if w := b.pending(); w != nil {
+		if w := k.pending(b); w != nil {
 			waits = append(waits, w)
 		}
 	}
@@ -84,7 +109,14 @@ func (k *Keeper) Flush(ctx context.Context) error {
 func (k *Keeper) write() {
 	defer close(k.done)
 	var next time.Time // not before, unless somebody waits
+	rested := time.NewTimer(0)
+	defer rested.Stop()
 	for {
+		var over <-chan time.Time
+		if wait, any := k.restsFor(); any {
+			rested.Reset(wait)
+			over = rested.C
+		}
 		select {
 		case <-k.ctx.Done():
 			return
@@ -93,8 +125,15 @@ func (k *Keeper) write() {
 			if !k.pause(next.Sub(k.cfg.Now())) {
 				return
 			}
+		case <-over:
+			if !k.pause(next.Sub(k.cfg.Now())) {
+				return
+			}
 		}
 		boxes := k.take()
+		if len(boxes) == 0 {
+			continue
+		}
 		rows, err := k.flush(boxes)
 		if err != nil {
 			k.cfg.Logger.Warn("inbox rows not written; trying again", slog.Any("err", err), slog.Int("inboxes", len(boxes)))
@@ -144,10 +183,12 @@ func (k *Keeper) hasQueue() bool {
 	return len(k.queue) > 0
 }
 
-// take takes the boxes with news off the queue.
+// take takes the boxes with news off the queue, those first that waited.
 func (k *Keeper) take() []*box {
+	now := k.cfg.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.wakeRested(now)
 	n := min(len(k.queue), maxWrite)
 	boxes := k.queue[:n:n]
 	k.queue = k.queue[n:]
@@ -169,10 +210,18 @@ type draft struct {
 // flush makes the news of boxes durable. On an error the news is noted again
 // and who waits is told.
 func (k *Keeper) flush(boxes []*box) (rows int, err error) {
+	defer clear(k.pages)
 	drafts := make([]*draft, 0, len(boxes))
+	now := k.cfg.Now()
 	for _, b := range boxes {
-		if d := b.begin(); d != nil {
+		d, from := b.begin(now)
+		if d != nil {
 			drafts = append(drafts, d)
+		}
+		if !from.IsZero() {
+			k.mu.Lock()
+			k.rest(b, from)
+			k.mu.Unlock()
 		}
 	}
 	todo := drafts
@@ -214,7 +263,7 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	writes := make([]*store.InboxWrite, 0, len(drafts))
 	of := make([]*draft, 0, len(drafts))
 	for _, d := range drafts {
-		if err := k.loadInto(d.box); err != nil {
+		if err := k.loadInto(d); err != nil {
 			return drafts, err
 		}
 		rows, base, err := k.derive(d)
@@ -247,28 +296,39 @@ func (k *Keeper) attempt(drafts []*draft) ([]*draft, error) {
 	return again, nil
 }
 
-func (k *Keeper) loadInto(b *box) error {
-	if b.has() {
+// loadInto has the rows in memory that a draft is derived from. What advances
+// say is compared with what is written by the store itself; a marker or a wish
+// that changes nothing writes nothing, so the row must be certain.
+func (k *Keeper) loadInto(d *draft) error {
+	b, term := d.box, k.cfg.Term(d.box.user)
+	b.mu.Lock()
+	b.used = true
+	good := b.ready && (term != 0 && b.term == term || !d.moves())
+	b.mu.Unlock()
+	if good {
 		return nil
 	}
 	in, err := k.cfg.Store.LoadInbox(k.ctx, b.user)
 	if err != nil {
 		return err
 	}
-	b.fill(in)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ready || in.Pos > b.pos {
+		b.set(in)
+	}
+	b.term = term
 	return nil
 }
 
-// begin takes the box's news in hand.
-func (b *box) begin() *draft {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.news) == 0 {
-		return nil
+// moves reports whether the user did something, beside what others said.
+func (d *draft) moves() bool {
+	for _, n := range d.news {
+		if n.delivered > 0 || n.read > 0 || len(n.wishes) > 0 {
+			return true
+		}
 	}
-	d := &draft{box: b, news: b.news, wait: b.waiters}
-	b.news, b.waiters, b.writing = nil, nil, true
-	return d
+	return false
 }
 
 // take takes over rows that are durable now.
@@ -290,18 +350,24 @@ func (b *box) take(rows []parley.Row) {
 func (d *draft) end(err error) {
 	b := d.box
 	b.mu.Lock()
-	b.writing = false
+	b.writing, b.hand = false, nil
 	wait := append(d.wait, b.inHand...)
 	b.inHand = nil
 	b.mu.Unlock()
 	for _, w := range wait {
 		w <- err
 	}
+	for _, n := range d.news {
+		for _, w := range n.wishes {
+			w.end(err)
+		}
+	}
 }
 
-// restore notes the draft's news again, older than what came since.
+// restore notes the draft's news again, older than what came since. Wishes are
+// not: whoever has one is told that it is not known to be granted.
 func (k *Keeper) restore(d *draft, err error) {
-	k.note(d.box.user, func(b *box) {
+	k.note(d.box.user, func(b *box) time.Time {
 		for c, old := range d.news {
 			n := b.newsOf(c)
 			newer := *n
@@ -310,8 +376,9 @@ func (k *Keeper) restore(d *draft, err error) {
 				n.merge(newer.Advance)
 			}
 			n.delivered, n.read = max(old.delivered, newer.delivered), max(old.read, newer.read)
-			n.turn = max(old.turn, newer.turn)
+			n.turn, n.wishes = max(old.turn, newer.turn), newer.wishes
 		}
+		return time.Time{}
 	})
 	d.end(err)
 }

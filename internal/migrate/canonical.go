@@ -12,6 +12,9 @@ import (
 // digest is a hash of content, whatever engine keeps it.
 type digest [sha256.Size]byte
 
+// digestOf is the digest of b.
+func digestOf(b []byte) digest { return sha256.Sum256(b) }
+
 // extend makes d the digest of what it was of, and b after it.
 func (d *digest) extend(b []byte) {
 	h := sha256.New()

@@ -10,6 +10,11 @@
 // that last pass takes only what changed since. [Copy.Finish] takes the mark
 // away.
 //
+// What the source has erased, the target has not: an erased entry is copied
+// without its body, and one that is erased after it was copied is erased in the
+// target by the next pass. Acts come with the entries that they are of, and are
+// looked for and compared like those.
+//
 // A copy that was interrupted is begun again with the same call. What the
 // target has must be the beginning of what the source has; that is verified
 // entry by entry before anything is added to it.
@@ -56,8 +61,9 @@ type Copy struct {
 
 // reached is how far a conversation has been copied and verified.
 type reached struct {
-	seq parley.Seq
-	sum digest // over every entry 1..seq
+	seq     parley.Seq
+	sum     digest       // of the entries 1..seq, each with its number
+	deleted []parley.Seq // messages that were deleted, and whose bodies the source may not have erased yet
 }
 
 type reachedInbox struct {

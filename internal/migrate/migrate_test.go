@@ -312,7 +312,30 @@ type liar struct {
 	state  func(*parley.Conversation)
 	row    func(*parley.Row)
 	record func(*store.Change)
+	act    func(*parley.Act)
 	find   bool
+	acts   bool // forgets them
+	erase  bool // does not
+}
+
+func (l liar) Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error) {
+	if l.acts {
+		return nil, ctx.Err()
+	}
+	out, err := l.Store.Acts(ctx, c, from, to)
+	for i := range out {
+		if l.act != nil {
+			l.act(&out[i])
+		}
+	}
+	return out, err
+}
+
+func (l liar) Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error {
+	if l.erase {
+		return ctx.Err()
+	}
+	return l.Store.Erase(ctx, c, seqs)
 }
 
 func (l liar) Append(ctx context.Context, a store.Append) error {
@@ -370,6 +393,13 @@ func TestComparison(t *testing.T) {
 		"value":     {record: func(c *store.Change) { c.Value = nil }},
 		"key":       {record: func(c *store.Change) { c.Key += "x" }},
 		"forgotten": {find: true},
+		"mentions":  {entry: func(e *parley.Entry) { e.Mentions = append(slices.Clone(e.Mentions), "x") }}, "forwarded": {entry: func(e *parley.Entry) { e.Forwarded = !e.Forwarded }},
+		"withheld": {entry: func(e *parley.Entry) { e.Withheld = append(slices.Clone(e.Withheld), "x") }},
+		"pins":     {state: func(c *parley.Conversation) { c.Pins = nil }}, "mentioned": {row: func(r *parley.Row) { r.Mentioned = nil }},
+		"spoke": {row: func(r *parley.Row) { r.Spoke = !r.Spoke }}, "muted": {row: func(r *parley.Row) { r.Personal.Muted = time.Time{} }},
+		"hidden": {row: func(r *parley.Row) { r.Personal.Hidden = nil }}, "draft": {row: func(r *parley.Row) { r.Personal.Draft.ReplyTo++ }},
+		"acts": {acts: true}, "act's text": {act: func(a *parley.Act) { a.Text += "x" }}, "act's kind": {act: func(a *parley.Act) { a.Kind = parley.KindEdit }},
+		"act's sender": {act: func(a *parley.Act) { a.Sender += "x" }}, "act's withheld": {act: func(a *parley.Act) { a.Withheld = nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from := memstore.New()

@@ -53,9 +53,30 @@ func (p *pass) conversation(ctx context.Context, id parley.ConversationID) error
 	had, known := p.conversations[id]
 	p.mu.Unlock()
 	p.meter.done(Counts{Entries: uint64(had.seq)})
-	if known && had.seq == h.Seq {
+	if known && had.seq == h.Seq && len(had.deleted) == 0 {
 		return nil
 	}
+	if err := p.bring(ctx, id, h, &had); err != nil {
+		// What erasing did to the sum is not certain: it is made anew.
+		p.remember(id, nil)
+		return err
+	}
+	p.remember(id, &had)
+	return nil
+}
+
+func (p *pass) remember(id parley.ConversationID, r *reached) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r == nil {
+		delete(p.conversations, id)
+	} else {
+		p.conversations[id] = *r
+	}
+}
+
+// bring copies and compares what the target lacks of a conversation.
+func (p *pass) bring(ctx context.Context, id parley.ConversationID, h store.Head, had *reached) error {
 	// What the target has is verified before anything is added to it, and what
 	// was added is verified after.
 	there, err := p.cfg.To.Load(ctx, id)
@@ -65,22 +86,19 @@ func (p *pass) conversation(ctx context.Context, id parley.ConversationID) error
 	if there.Seq > h.Seq {
 		return notFromHere("more of conversation %s", id)
 	}
-	if err := p.compareLog(ctx, id, &had, there.Seq); err != nil {
+	if err := p.compareLog(ctx, id, had, there.Seq); err != nil {
 		return err
 	}
 	if err := retry(ctx, "copy a conversation", func() (bool, error) { return p.extend(ctx, id, h) }); err != nil {
 		return err
 	}
-	if err := p.compareLog(ctx, id, &had, h.Seq); err != nil {
+	if err := p.compareLog(ctx, id, had, h.Seq); err != nil {
 		return err
 	}
-	if err := p.compareHead(ctx, id, h); err != nil {
+	if err := p.eraseDeleted(ctx, id, had); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.conversations[id] = had
-	return nil
+	return p.compareHead(ctx, id, h)
 }
 
 // extend appends to the target what it lacks up to h.

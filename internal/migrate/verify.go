@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"fmt"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
@@ -20,28 +21,62 @@ func (p *pass) compareLog(ctx context.Context, id parley.ConversationID, had *re
 func (p *pass) compareFrom(ctx context.Context, id parley.ConversationID, had *reached, to parley.Seq) error {
 	for had.seq < to {
 		n := int(min(entriesAtOnce, to-had.seq))
-		want, err := p.from.Read(ctx, id, had.seq, n)
+		want, got, err := p.both(ctx, id, had.seq, n)
 		if err != nil {
 			return err
 		}
-		got, err := p.cfg.To.Read(ctx, id, had.seq, n)
-		if err != nil {
-			return err
-		}
-		if len(want) != n || len(got) != n {
-			return differs("the length of conversation %s after entry %d", id, had.seq)
+		if gone := erasedSince(want, got); len(gone) > 0 {
+			if err := p.cfg.To.Erase(ctx, id, gone); err != nil {
+				return err
+			}
+			if want, got, err = p.both(ctx, id, had.seq, n); err != nil {
+				return err
+			}
 		}
 		for i := range want {
-			b := written(got[i])
-			if field := differ(want[i], got[i]); field != "" {
-				return differs("the %s of entry %d of conversation %s", field, want[i].Seq, id)
+			if err := same(id, &want[i], &got[i]); err != nil {
+				return err
 			}
-			had.sum.extend(b)
+		}
+		if err := p.compareActs(ctx, id, got); err != nil {
+			return err
+		}
+		for i := range got {
+			had.sum.mix(sumEntry(&got[i]))
+			if got[i].Kind == parley.KindDelete {
+				had.deleted = append(had.deleted, got[i].Ref)
+			}
 		}
 		had.seq += parley.Seq(n)
 		p.meter.done(Counts{Entries: uint64(n)})
 	}
 	return nil
+}
+
+// both reads n entries after seq from both sides.
+func (p *pass) both(ctx context.Context, id parley.ConversationID, seq parley.Seq, n int) (want, got []parley.Entry, err error) {
+	if want, err = p.from.Read(ctx, id, seq, n); err != nil {
+		return nil, nil, err
+	}
+	if got, err = p.cfg.To.Read(ctx, id, seq, n); err != nil {
+		return nil, nil, err
+	}
+	if len(want) != n || len(got) != n {
+		return nil, nil, differs("the length of conversation %s after entry %d", id, seq)
+	}
+	return want, got, nil
+}
+
+func same(id parley.ConversationID, want, got *parley.Entry) error {
+	if field := differ(*want, *got); field != "" {
+		return differs("the %s of entry %d of conversation %s", field, want.Seq, id)
+	}
+	return nil
+}
+
+// sumEntry binds an entry to its number.
+func sumEntry(e *parley.Entry) digest {
+	return named("entry", fmt.Sprint(e.Seq), digestOf(written(*e)))
 }
 
 // compareHead compares where a conversation stands, and that its newest entry

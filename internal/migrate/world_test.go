@@ -27,6 +27,7 @@ type source struct {
 	heads map[parley.ConversationID]store.Head
 	pos   map[parley.UserID]parley.Pos
 	vers  map[string]map[string]uint64
+	ids   string // stands in the ids that add makes
 }
 
 func newSource(t *testing.T, s store.Store, seed uint64) *source {
@@ -58,12 +59,34 @@ func (w *source) say(c parley.ConversationID, n int) {
 		}
 		if h.State == nil || w.rng.IntN(4) == 0 {
 			h.State = &parley.Conversation{ID: c, Kind: parley.Group, Title: fmt.Sprint("title ", h.Seq), Created: at(1),
-				Members: []parley.Member{{User: "ann", Role: parley.RoleOwner, Since: 1}, {User: "bob", Role: parley.RoleMember, Since: h.Seq, Until: h.Seq}}}
+				Members: []parley.Member{{User: "ann", Role: parley.RoleOwner, Since: 1}, {User: "bob", Role: parley.RoleMember, Since: h.Seq, Until: h.Seq}}, Pins: []parley.Seq{h.Seq, 1}}
 			a.State = h.State
 		}
 		w.must(w.s.Append(w.t.Context(), a))
+		w.eraseDeleted(c)
 		w.heads[c] = h
 	}
+}
+
+// eraseDeleted erases what deletes take: the message and its edits.
+func (w *source) eraseDeleted(c parley.ConversationID) {
+	w.t.Helper()
+	acts, err := w.s.Acts(w.t.Context(), c, 1, w.heads[c].Seq+store.BucketSize)
+	w.must(err)
+	deleted := map[parley.Seq]bool{}
+	for _, a := range acts {
+		deleted[a.Target] = deleted[a.Target] || a.Kind == parley.KindDelete
+	}
+	var gone []parley.Seq
+	for _, a := range acts {
+		if deleted[a.Target] {
+			gone = append(gone, a.Target)
+			if a.Kind == parley.KindEdit {
+				gone = append(gone, a.Seq)
+			}
+		}
+	}
+	w.must(w.s.Erase(w.t.Context(), c, gone))
 }
 
 func at(n parley.Seq) time.Time { return time.UnixMilli(1772366400000 + int64(n)).UTC() }
@@ -71,11 +94,17 @@ func at(n parley.Seq) time.Time { return time.UnixMilli(1772366400000 + int64(n)
 func (w *source) entry(c parley.ConversationID, h *store.Head) parley.Entry {
 	e := parley.Entry{Conversation: c, Seq: h.Seq, Kind: parley.KindMessage, ID: parley.MessageID(fmt.Sprint("m", h.Seq)),
 		Sender: "ann", Device: "v1", At: at(h.Seq), Body: parley.Body{Type: parley.TextPlain, Data: fmt.Appendf(nil, "text %d", h.Seq)}}
-	switch w.rng.IntN(5) {
-	case 0:
+	switch w.rng.IntN(24) {
+	case 0, 1, 2, 3:
 		e.Kind, e.Ref, e.Device, e.Body = parley.KindEdit, h.Seq-1, "", parley.Body{Type: "x/y"}
-	case 1:
+	case 4, 5, 6, 7:
 		e.ReplyTo, e.Sender = h.Seq-1, "bob"
+	case 8, 9:
+		e.Mentions, e.Forwarded, e.Withheld = []parley.UserID{"ann", "bob"}, true, []parley.UserID{"eve"}
+	case 10, 11:
+		e.Kind, e.Ref, e.Withheld = parley.KindReaction, 1+parley.Seq(w.rng.IntN(int(h.Seq))), []parley.UserID{"eve"}
+	case 12:
+		e.Kind, e.Ref, e.Body = parley.KindDelete, 1+parley.Seq(w.rng.IntN(int(h.Seq))), parley.Body{}
 	}
 	if e.Kind == parley.KindMessage {
 		h.Count++
@@ -92,7 +121,9 @@ func (w *source) move(u parley.UserID, conversations ...int) {
 		w.pos[u] += 1 + parley.Pos(w.rng.IntN(3))
 		n := parley.Seq(w.rng.IntN(90) + 5)
 		one.Rows = append(one.Rows, parley.Row{Conversation: conversation(i), Kind: parley.Group, Pos: w.pos[u], Since: 1, Head: n, Count: uint64(n),
-			Delivered: n, Read: n - 2, ReadCount: uint64(n) - 2, Own: []parley.Run{{From: n, To: n}}, Past: []parley.Checkpoint{{Head: 0}, {Pos: w.pos[u] - 1, Head: n - 1}}})
+			Delivered: n, Read: n - 2, ReadCount: uint64(n) - 2, Own: []parley.Run{{From: n, To: n}}, Past: []parley.Checkpoint{{Head: 0}, {Pos: w.pos[u] - 1, Head: n - 1}},
+			Mentioned: []parley.Seq{n - 1}, Spoke: n%2 == 0, Personal: parley.Personal{Muted: at(n), Pinned: n%3 == 0, Archived: n%5 == 0,
+				Hidden: []parley.Run{{From: 1, To: 2}}, Draft: parley.Draft{Text: "draft", ReplyTo: n, At: at(n)}}})
 	}
 	w.must(w.s.WriteInboxes(w.t.Context(), []*store.InboxWrite{one}))
 	w.must(one.Err)
@@ -156,6 +187,7 @@ func (w *source) grow() {
 // contract alone.
 type content struct {
 	Entries map[parley.ConversationID][]parley.Entry
+	Acts    map[parley.ConversationID][]parley.Act
 	States  map[parley.ConversationID]*parley.Conversation
 	Dirty   []parley.ConversationID
 	Inboxes map[parley.UserID]store.Inbox
@@ -165,7 +197,7 @@ type content struct {
 func contentOf(t *testing.T, s store.Store) content {
 	t.Helper()
 	ctx := t.Context()
-	c := content{Entries: map[parley.ConversationID][]parley.Entry{}, States: map[parley.ConversationID]*parley.Conversation{},
+	c := content{Entries: map[parley.ConversationID][]parley.Entry{}, Acts: map[parley.ConversationID][]parley.Act{}, States: map[parley.ConversationID]*parley.Conversation{},
 		Inboxes: map[parley.UserID]store.Inbox{}, Records: map[string]map[string]string{}}
 	ids, err := s.Conversations(ctx, "", 10000)
 	if err != nil {
@@ -178,6 +210,9 @@ func contentOf(t *testing.T, s store.Store) content {
 		}
 		c.States[id] = h.State
 		if c.Entries[id], err = s.Read(ctx, id, 0, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		if c.Acts[id], err = s.Acts(ctx, id, 1, h.Seq); err != nil {
 			t.Fatal(err)
 		}
 		for i := range c.Entries[id] {

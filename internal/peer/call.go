@@ -9,6 +9,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // version leads every message between nodes. What it says may gain fields, so
@@ -28,6 +29,7 @@ const (
 	opHeadFor  = "head_for"  // inbox owner: what a cursor had of a conversation
 	opList     = "list"      // inbox owner: the conversations list
 	opMark     = "mark"      // inbox owner: move markers
+	opPersonal = "personal"  // inbox owner: change what the user wishes for a conversation
 	opWatch    = "watch"     // inbox owner: the node holds sessions of these users
 	opUnwatch  = "unwatch"   // inbox owner: not any more
 	opCheck    = "check"     // inbox owner: where do these inboxes stand?
@@ -35,8 +37,14 @@ const (
 	opMarked   = "marked"    // conversation owner: markers of members moved
 	opReceipt  = "receipt"   // inbox owner: markers of others moved
 	opShow     = "show"      // session's node: the same
+	opWhisper  = "whisper"   // conversation owner: a member does something just now
+	opWhispers = "whispers"  // inbox owner: others do
+	opMurmur   = "murmur"    // session's node: the same
+	opPresence = "presence"  // owner of users, and back: who is online
+	opOnline   = "online"    // owner of users: which of them are?
 	opStanding = "standing"  // inbox owner: how far have these users got?
 	opRevoke   = "revoke"    // everybody: a device was signed out
+	opContacts = "contacts"  // everybody: a user's list of contacts changed
 	opCaughtUp = "caught_up" // everybody: have you handed over, in this view?
 )
 
@@ -46,10 +54,10 @@ type request struct {
 	V  int    `json:"v"`
 	Op string `json:"op"`
 
-	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, revoke
-	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing; members of create
+	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, personal, revoke
+	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing, online; members of create
 
-	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, standing
+	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, personal, standing
 	Kind         parley.ConversationKind `json:"kind,omitzero"`         // create
 	Title        string                  `json:"title,omitzero"`        // create
 	Message      parley.MessageID        `json:"message,omitzero"`      // find
@@ -58,13 +66,17 @@ type request struct {
 	Post     *parley.Post `json:"post,omitzero"`     // post
 	Items    []item       `json:"items,omitzero"`    // note
 	News     []news       `json:"news,omitzero"`     // nudge
-	Receipts []receipt    `json:"receipts,omitzero"` // marked, receipt, show
+	Receipts []receipt    `json:"receipts,omitzero"` // marked, receipt, show, whisper, whispers, murmur
+
+	Presence *presence.Note `json:"presence,omitzero"` // presence
 
 	Pos    parley.Pos    `json:"pos,omitzero"`    // after, list
 	Limit  int           `json:"limit,omitzero"`  // after, list
 	Live   bool          `json:"live,omitzero"`   // after: without waiting for what is noted
 	At     parley.Cursor `json:"at,omitzero"`     // head_for
 	Marker [2]parley.Seq `json:"marker,omitzero"` // mark: delivered, read
+
+	Personal *parley.PersonalChange `json:"personal,omitzero"` // personal
 
 	View     uint64 `json:"view,omitzero"`     // caught_up
 	Patience int64  `json:"patience,omitzero"` // milliseconds the asker waits
@@ -77,14 +89,15 @@ type response struct {
 
 	Ack          *parley.Ack          `json:"ack,omitzero"`
 	Conversation *parley.Conversation `json:"conversation,omitzero"`
-	Member       *parley.Member       `json:"member,omitzero"`
-	Seq          parley.Seq           `json:"seq,omitzero"`   // head, number
-	Until        parley.Seq           `json:"until,omitzero"` // head_for
-	Yes          bool                 `json:"yes,omitzero"`   // created, known, caught up
+	Member       *parley.Member       `json:"member,omitzero"` // get, head_for
+	Seq          parley.Seq           `json:"seq,omitzero"`    // head, number
+	Until        parley.Seq           `json:"until,omitzero"`  // head_for: for nodes that do not read Member there
+	Yes          bool                 `json:"yes,omitzero"`    // created, known, caught up
 	Rows         []parley.Row         `json:"rows,omitzero"`
 	Pos          parley.Pos           `json:"pos,omitzero"`
 	Positions    []parley.Pos         `json:"positions,omitzero"` // check, in the order of Users
 	Standing     []parley.Receipt     `json:"standing,omitzero"`
+	States       []presence.State     `json:"states,omitzero"`    // online
 	NotMine      []int                `json:"not_mine,omitzero"`  // note: items of users who do not live here
 	Uncertain    []int                `json:"uncertain,omitzero"` // note: items whose senders' rows must become durable
 }

@@ -13,3 +13,8 @@ func (p *Peers) Satchels() int {
 	defer p.satchels.mu.Unlock()
 	return len(p.satchels.of)
 }
+
+// Hear puts something between what nodes say and who hears it here.
+func (p *Peers) Hear(between func(Keeper, Fanout) (Keeper, Fanout)) {
+	p.cfg.Keeper, p.cfg.Fanout = between(p.cfg.Keeper, p.cfg.Fanout)
+}

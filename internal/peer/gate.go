@@ -59,6 +59,13 @@ func (g *gate) enter(ctx context.Context, shard int) error {
 	}
 }
 
+// isOpen reports whether this node may answer for a shard now.
+func (g *gate) isOpen(shard int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open[shard]
+}
+
 // Open returns when this node may answer for all that it owns, or when ctx or
 // the time is over.
 func (p *Peers) Open(ctx context.Context, within time.Duration) {

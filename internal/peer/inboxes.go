@@ -56,15 +56,28 @@ func (i Inboxes) rows(ctx context.Context, user parley.UserID, pos parley.Pos, l
 	return rows, now, err
 }
 
-// HeadFor returns what a device with that cursor had of c. It is false also
-// when the owner does not answer: rows tell the same later.
-func (i Inboxes) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool) {
+// HeadFor returns what a device with that cursor had of c, and the user's
+// membership. It is false, and the membership without Since, also when the
+// owner does not answer: rows tell the same later.
+func (i Inboxes) HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool) {
 	to := i.p.owner(parley.ShardOfUser(user))
 	if to == i.p.self() {
-		return i.p.cfg.Keeper.HeadFor(ctx, user, c, at)
+		return i.headFor(ctx, user, c, at)
 	}
 	r, err := i.p.ask(ctx, to, request{Op: opHeadFor, User: user, Conversation: c, At: at})
-	return r.Seq, r.Until, err == nil && r.Yes
+	if err != nil || r.Member == nil {
+		return 0, parley.Member{}, false // also a node of a release that did not tell
+	}
+	return r.Seq, *r.Member, r.Yes
+}
+
+// headFor is HeadFor at the owner. While the former owner may know of another
+// membership than the rows do, nothing is certain.
+func (i Inboxes) headFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool) {
+	if !i.p.gate.isOpen(parley.ShardOfUser(user)) {
+		return 0, parley.Member{}, false
+	}
+	return i.p.cfg.Keeper.HeadFor(ctx, user, c, at)
 }
 
 // MarkSoon tells the owner. A marker that is lost on the way is set again
@@ -121,4 +134,22 @@ func (i Inboxes) mark(ctx context.Context, user parley.UserID, c parley.Conversa
 		return i.p.cfg.Keeper.Row(ctx, user, c)
 	}
 	return i.p.cfg.Keeper.Mark(ctx, user, c, delivered, read)
+}
+
+// Personal changes the user's own wishes for c and returns the row once that
+// is durable. A change whose answer was lost is made again.
+func (i Inboxes) Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (row parley.Row, err error) {
+	err = i.at(ctx, user, "peer.personal",
+		func(ctx context.Context) (err error) {
+			row, err = i.p.cfg.Keeper.Personal(ctx, user, c, change)
+			return err
+		},
+		func(ctx context.Context, to cluster.NodeID) error {
+			r, err := i.p.ask(ctx, to, request{Op: opPersonal, User: user, Conversation: c, Personal: &change})
+			if err == nil && len(r.Rows) == 1 {
+				row = r.Rows[0]
+			}
+			return err
+		})
+	return row, err
 }

@@ -1,7 +1,7 @@
 // Package peer is what the nodes of a cluster say to each other: posts on
 // their way to the conversation's owner, news on its way to the inboxes of
-// the members, questions about an inbox, and nudges and receipts back to the
-// node that holds the session.
+// the members, questions about an inbox, nudges and receipts back to the node
+// that holds the session, and the ephemera of who is online and who types.
 //
 // It stands between the parts that know nothing of nodes (convo, inbox,
 // fanout, session) and the cluster, which knows nothing of them. A node alone
@@ -37,6 +37,7 @@ import (
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // Cluster is the membership and the bus, as a *cluster.Node has them.
@@ -72,17 +73,18 @@ type Keeper interface {
 	Markers
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
-	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
+	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool)
 	List(ctx context.Context, user parley.UserID, before parley.Pos, limit int) ([]parley.Row, error)
 	Refresh(ctx context.Context, user parley.UserID) error
 }
 
-// Markers is how far users have got.
+// Markers is how far users have got, and what they wish.
 type Markers interface {
 	Row(ctx context.Context, user parley.UserID, c parley.ConversationID) (parley.Row, error)
 	Mark(ctx context.Context, user parley.UserID, c parley.ConversationID, delivered, read parley.Seq) (parley.Row, error)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
+	Personal(ctx context.Context, user parley.UserID, c parley.ConversationID, change parley.PersonalChange) (parley.Row, error)
 }
 
 // Notes is what is noted of inboxes and not yet durable.
@@ -96,11 +98,12 @@ type Notes interface {
 type Fanout interface {
 	Watch(user parley.UserID, w fanout.Watcher) (stop func())
 	WatchAway(user parley.UserID, w fanout.Watcher) (stop func())
-	Deliver(c *parley.Conversation, entries []parley.Entry)
+	Deliver(c *parley.Conversation, entries []parley.Entry, lazy bool)
 	Moved(c parley.ConversationID)
 	Nudge(user parley.UserID, c parley.ConversationID, head parley.Seq)
 	Stir(user parley.UserID)
 	Revoke(user parley.UserID, device parley.DeviceID)
+	ContactsChanged(user parley.UserID)
 }
 
 // Receipts is the receipts on this node: fanout.Receipts has the contract.
@@ -110,6 +113,21 @@ type Receipts interface {
 	Show(users []parley.UserID, r parley.Receipt)
 }
 
+// Whispers is the whispers on this node: fanout.Whispers has the contract.
+type Whispers interface {
+	Heard(w parley.Whisper)
+	Tell(users []parley.UserID, w parley.Whisper)
+	Show(users []parley.UserID, w parley.Whisper)
+}
+
+// Presence is who is online, as this node knows it: presence.Presence has the
+// contract.
+type Presence interface {
+	Told(from presence.Node, n presence.Note)
+	States(users []parley.UserID) []presence.State
+	Turned()
+}
+
 // Config is what Peers works with; all of it is required.
 type Config struct {
 	Cluster       Cluster
@@ -117,6 +135,8 @@ type Config struct {
 	Keeper        Keeper
 	Fanout        Fanout
 	Receipts      Receipts
+	Whispers      Whispers
+	Presence      Presence
 	// Inherit does what the former owners of conversations in those shards
 	// left undone, and notes again everywhere what this node published since
 	// it was last settled; all of it is durable when it returns.
@@ -149,6 +169,7 @@ type Peers struct {
 	asks    map[*asking]struct{} // under way
 	running sync.WaitGroup
 	turned  chan struct{} // closed and replaced when the view changes
+	members uint64        // the digest of the view before
 }
 
 // Deadlines of what one node asks another. A caller who waits longer than
@@ -201,6 +222,8 @@ func (p *Peers) Changed(view *cluster.View) {
 	p.mu.Lock()
 	close(p.turned)
 	p.turned = make(chan struct{})
+	moved := p.members != view.Digest
+	p.members = view.Digest
 	var over []func()
 	for a := range p.asks {
 		if _, member := view.Member(a.of); !member {
@@ -212,6 +235,9 @@ func (p *Peers) Changed(view *cluster.View) {
 		giveUp()
 	}
 	p.remote.expire(view)
+	if moved {
+		p.cfg.Presence.Turned()
+	}
 }
 
 // whenGone calls f when a node is no longer a member, until stop is called.

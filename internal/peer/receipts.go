@@ -13,18 +13,27 @@ const (
 	// maxReceipts bounds the receipts that wait for one node. Past it they are
 	// dropped; nudges, which do not wait here, are not.
 	maxReceipts = 4096
+	// maxWhispers bounds the whispers among them, which are dropped first.
+	maxWhispers = 256
 	// receiptsAtOnce bounds the receipts of one message.
 	receiptsAtOnce = 128
 )
 
-// receipt is one receipt between nodes.
+// receipt is one receipt between nodes, or one whisper, which goes the same
+// way.
 type receipt struct {
-	Of parley.Receipt  `json:"of"`
-	To []parley.UserID `json:"to,omitzero"` // whose sessions hear of it; in marked: nobody yet
+	Of   parley.Receipt  `json:"of"`
+	Kind string          `json:"kind,omitzero"` // of a whisper, whose sender Of names
+	To   []parley.UserID `json:"to,omitzero"`   // whose sessions hear of it; in marked and whisper: nobody yet
 }
 
-// satchels is the receipts that wait for other nodes. It implements
-// fanout.Nodes.
+// whisper is the whisper that r is.
+func (r *receipt) whisper() parley.Whisper {
+	return parley.Whisper{Conversation: r.Of.Conversation, Sender: r.Of.User, Kind: r.Kind}
+}
+
+// satchels is the receipts and whispers that wait for other nodes. It
+// implements fanout.Nodes and fanout.WhisperNodes.
 type satchels struct {
 	p *Peers
 
@@ -37,6 +46,7 @@ type satchels struct {
 type satchel struct {
 	receipts map[waiting]*receipt
 	order    []waiting
+	whispers int // among them
 	busy     bool
 }
 
@@ -45,6 +55,8 @@ type waiting struct {
 	op           string
 	conversation parley.ConversationID
 	user         parley.UserID
+	kind         string
+	discreet     bool // without Read, which those who hear the other form may not pass on
 }
 
 func newSatchels(p *Peers) *satchels {
@@ -57,7 +69,7 @@ func (p *Peers) ToConversation(r parley.Receipt) bool {
 	if to == p.self() {
 		return false
 	}
-	p.satchels.put(to, opMarked, r)
+	p.satchels.put(to, opMarked, receipt{Of: r})
 	return true
 }
 
@@ -67,18 +79,52 @@ func (p *Peers) ToInboxes(users []parley.UserID, r parley.Receipt) (here []parle
 		if to := p.owner(parley.ShardOfUser(u)); to == p.self() {
 			here = append(here, u)
 		} else {
-			p.satchels.put(to, opReceipt, r, u)
+			p.satchels.put(to, opReceipt, receipt{Of: r}, u)
 		}
 	}
 	return here
 }
 
-// Receipt implements fanout.Receiver for another node.
-func (s *seat) Receipt(r parley.Receipt) { s.r.p.satchels.put(s.node, opShow, r, s.user) }
+// WhisperToConversation implements fanout.WhisperNodes.
+func (p *Peers) WhisperToConversation(w parley.Whisper) bool {
+	to := p.owner(parley.ShardOf(w.Conversation))
+	if to == p.self() {
+		return false
+	}
+	p.satchels.put(to, opWhisper, whispered(w))
+	return true
+}
 
-// put has a node hear of a receipt.
-func (s *satchels) put(node cluster.NodeID, op string, r parley.Receipt, to ...parley.UserID) {
-	key := waiting{op, r.Conversation, r.User}
+// WhisperToInboxes implements fanout.WhisperNodes.
+func (p *Peers) WhisperToInboxes(users []parley.UserID, w parley.Whisper) (here []parley.UserID) {
+	for _, u := range users {
+		if to := p.owner(parley.ShardOfUser(u)); to == p.self() {
+			here = append(here, u)
+		} else {
+			p.satchels.put(to, opWhispers, whispered(w), u)
+		}
+	}
+	return here
+}
+
+// whispered is a whisper between nodes.
+func whispered(w parley.Whisper) receipt {
+	return receipt{Of: parley.Receipt{Conversation: w.Conversation, User: w.Sender}, Kind: w.Kind}
+}
+
+// Receipt implements fanout.Receiver for another node.
+func (s *seat) Receipt(r parley.Receipt) {
+	s.r.p.satchels.put(s.node, opShow, receipt{Of: r}, s.user)
+}
+
+// Whisper implements fanout.Hearer for another node.
+func (s *seat) Whisper(w parley.Whisper) {
+	s.r.p.satchels.put(s.node, opMurmur, whispered(w), s.user)
+}
+
+// put has a node hear of a receipt or a whisper.
+func (s *satchels) put(node cluster.NodeID, op string, r receipt, to ...parley.UserID) {
+	key := waiting{op, r.Of.Conversation, r.Of.User, r.Kind, r.Kind == "" && r.Of.Read == 0}
 	s.mu.Lock()
 	b := s.of[node]
 	if b == nil {
@@ -88,15 +134,20 @@ func (s *satchels) put(node cluster.NodeID, op string, r parley.Receipt, to ...p
 	known := b.receipts[key]
 	switch {
 	case known != nil:
-		known.Of.Delivered, known.Of.Read = max(known.Of.Delivered, r.Delivered), max(known.Of.Read, r.Read)
+		known.Of.Delivered, known.Of.Read = max(known.Of.Delivered, r.Of.Delivered), max(known.Of.Read, r.Of.Read)
 		for _, u := range to {
 			if !slices.Contains(known.To, u) {
 				known.To = append(known.To, u)
 			}
 		}
-	case len(b.receipts) < maxReceipts:
-		b.receipts[key] = &receipt{Of: r, To: to}
+	case r.Kind != "" && b.whispers >= maxWhispers:
+	case len(b.receipts)-b.whispers < maxReceipts:
+		r.To = to
+		b.receipts[key] = &r
 		b.order = append(b.order, key)
+		if r.Kind != "" {
+			b.whispers++
+		}
 	}
 	begin := !b.busy
 	b.busy = true
@@ -111,7 +162,7 @@ func (s *satchels) send(node cluster.NodeID, b *satchel) {
 	for {
 		s.mu.Lock()
 		receipts, order := b.receipts, b.order
-		b.receipts, b.order = make(map[waiting]*receipt), nil
+		b.receipts, b.order, b.whispers = make(map[waiting]*receipt), nil, 0
 		if len(order) == 0 {
 			delete(s.of, node)
 		}
@@ -131,9 +182,10 @@ func (s *satchels) send(node cluster.NodeID, b *satchel) {
 	}
 }
 
-// toldReceipts takes receipts that another node told.
+// toldReceipts takes receipts and whispers that another node told.
 func (p *Peers) toldReceipts(q *request) {
-	for _, r := range q.Receipts {
+	for i := range q.Receipts {
+		r := &q.Receipts[i]
 		switch q.Op {
 		case opMarked:
 			p.cfg.Receipts.Heard(r.Of)
@@ -141,6 +193,12 @@ func (p *Peers) toldReceipts(q *request) {
 			p.cfg.Receipts.Tell(r.To, r.Of)
 		case opShow:
 			p.cfg.Receipts.Show(r.To, r.Of)
+		case opWhisper:
+			p.cfg.Whispers.Heard(r.whisper())
+		case opWhispers:
+			p.cfg.Whispers.Tell(r.To, r.whisper())
+		case opMurmur:
+			p.cfg.Whispers.Show(r.To, r.whisper())
 		}
 	}
 }

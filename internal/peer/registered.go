@@ -27,8 +27,8 @@ type registered struct {
 	news  map[cluster.NodeID]*pouch
 }
 
-// seat is one node's interest in one user. It implements fanout.Watcher and
-// fanout.Receiver.
+// seat is one node's interest in one user. It implements fanout.Watcher,
+// fanout.Receiver and fanout.Hearer.
 type seat struct {
 	r     *registered
 	user  parley.UserID

@@ -7,6 +7,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/presence"
 )
 
 // Told implements cluster.Listener.
@@ -23,6 +24,8 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 		p.remote.remove(from, q.Users)
 	case opMark:
 		p.cfg.Keeper.MarkSoon(q.User, q.Conversation, q.Marker[0], q.Marker[1])
+	case opContacts:
+		p.cfg.Fanout.ContactsChanged(q.User)
 	case opNudge:
 		for _, n := range q.News {
 			if n.Conversation == "" {
@@ -31,8 +34,12 @@ func (p *Peers) Told(from cluster.NodeID, msg []byte) {
 				p.cfg.Fanout.Nudge(n.User, n.Conversation, n.Head)
 			}
 		}
-	case opMarked, opReceipt, opShow:
+	case opMarked, opReceipt, opShow, opWhisper, opWhispers, opMurmur:
 		p.toldReceipts(&q)
+	case opPresence:
+		if q.Presence != nil {
+			p.cfg.Presence.Told(presence.Node(from), *q.Presence)
+		}
 	}
 }
 
@@ -119,6 +126,8 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 		}
 	case opStanding:
 		r.Standing = p.cfg.Keeper.Receipts(ctx, q.Conversation, q.Users)
+	case opOnline:
+		r.States = p.cfg.Presence.States(q.Users)
 	case opRevoke:
 		p.cfg.SignedOut(q.User, q.Device)
 		p.cfg.Fanout.Revoke(q.User, q.Device)
@@ -131,9 +140,11 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 // replyOfInbox answers a question about an inbox that must live here.
 func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err error) {
 	shard := parley.ShardOfUser(q.User)
-	if live := q.Op == opHeadFor || q.Op == opAfter && q.Live; live && !p.Here(shard) {
+	live := q.Op == opHeadFor || q.Op == opAfter && q.Live
+	if live && !p.Here(shard) {
 		return r, errNotMine
-	} else if !live {
+	}
+	if !live {
 		if err := p.gate.enter(ctx, shard); err != nil {
 			return r, err
 		}
@@ -147,12 +158,21 @@ func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err e
 		}
 		r.Rows, r.Pos, err = read(ctx, q.User, q.Pos, q.Limit)
 	case opHeadFor:
-		r.Seq, r.Until, r.Yes = k.HeadFor(ctx, q.User, q.Conversation, q.At)
+		var m parley.Member
+		r.Seq, m, r.Yes = p.Inboxes().headFor(ctx, q.User, q.Conversation, q.At)
+		r.Member, r.Until = &m, m.Until
 	case opList:
 		r.Rows, err = k.List(ctx, q.User, q.Pos, q.Limit)
 	case opMark:
 		var row parley.Row
 		row, err = p.Inboxes().mark(ctx, q.User, q.Conversation, q.Marker[0], q.Marker[1])
+		r.Rows = []parley.Row{row}
+	case opPersonal:
+		if q.Personal == nil {
+			return r, parley.E(parley.BadRequest, "peer.asked", "personal: what is to change is missing")
+		}
+		var row parley.Row
+		row, err = k.Personal(ctx, q.User, q.Conversation, *q.Personal)
 		r.Rows = []parley.Row{row}
 	default:
 		err = parley.E(parley.BadRequest, "peer.asked", "%s: this node runs an older release; upgrade it", q.Op)
@@ -177,6 +197,17 @@ func (p *Peers) durable(ctx context.Context, users []parley.UserID) error {
 		}
 	}
 	return nil
+}
+
+// ContactsChanged has every node tell the sessions of user that their list of
+// contacts changed. A node that does not hear it costs them a moment.
+func (p *Peers) ContactsChanged(user parley.UserID) {
+	p.cfg.Fanout.ContactsChanged(user)
+	for _, m := range p.cfg.Cluster.View().Members {
+		if m.ID != p.self() {
+			p.tell(m.ID, request{Op: opContacts, User: user})
+		}
+	}
 }
 
 // Revoke has every node close the connections of a device that was signed

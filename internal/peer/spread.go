@@ -9,6 +9,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/fanout"
 )
 
 // item is what a commit means for the members whose inboxes live on one node.
@@ -20,6 +21,7 @@ type item struct {
 	Head         parley.Seq              `json:"head,omitzero"`    // without entries
 	Count        uint64                  `json:"count,omitzero"`   // without entries: messages in 1..Head
 	Senders      []parley.UserID         `json:"senders,omitzero"` // who waits until their inbox shows it
+	Lazy         bool                    `json:"lazy,omitzero"`    // rows may be written once a second
 
 	told  func(error) // nil: nobody waits
 	until time.Time   // when whoever waits gives up
@@ -61,7 +63,7 @@ func (p *Peers) Spread() *Spread { return &Spread{p: p} }
 func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
 	s.p.cfg.Fanout.Moved(c.ID)
 	it := item{
-		Conversation: c.ID, Kind: c.Kind, Members: c.Members, Entries: entries,
+		Conversation: c.ID, Kind: c.Kind, Members: c.Members, Entries: entries, Lazy: fanout.Lazy(c),
 		told: told, until: time.Now().Add(failWithin),
 	}
 	for i := range entries {
@@ -143,7 +145,7 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 		a := n.advance
 		users[i] = n.user
 		items[i] = item{
-			Conversation: a.Conversation, Kind: a.Kind, Head: a.Head, Count: a.Count,
+			Conversation: a.Conversation, Kind: a.Kind, Head: a.Head, Count: a.Count, Lazy: a.Lazy,
 			Members: []parley.Member{{User: n.user, Since: a.Since, Until: a.Until}},
 		}
 	}
@@ -164,13 +166,13 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 func (p *Peers) route(it item) {
 	parts := make(map[cluster.NodeID]*item)
 	for _, m := range it.Members {
-		if len(it.Entries) > 0 && m.Until != 0 && m.Until < it.Entries[0].Seq {
-			continue // left before these
+		if n := len(it.Entries); n > 0 && (m.Until != 0 && m.Until < it.Entries[0].Seq || m.Since > it.Entries[n-1].Seq) {
+			continue // left before these, or belongs from later on
 		}
 		to := p.owner(parley.ShardOfUser(m.User))
 		part := parts[to]
 		if part == nil {
-			part = &item{Conversation: it.Conversation, Kind: it.Kind, Entries: it.Entries, Head: it.Head, Count: it.Count, until: it.until}
+			part = &item{Conversation: it.Conversation, Kind: it.Kind, Entries: it.Entries, Head: it.Head, Count: it.Count, Lazy: it.Lazy, until: it.until}
 			parts[to] = part
 		}
 		part.Members = append(part.Members, m)
@@ -227,13 +229,13 @@ func (t *tally) one(err error) {
 // take notes an item whose members live here.
 func (p *Peers) take(it *item) {
 	if len(it.Entries) > 0 {
-		p.cfg.Fanout.Deliver(it.conversation(), it.Entries)
+		p.cfg.Fanout.Deliver(it.conversation(), it.Entries, it.Lazy)
 		return
 	}
 	for _, m := range it.Members {
 		p.cfg.Keeper.Advance(m.User, parley.Advance{
 			Conversation: it.Conversation, Kind: it.Kind, Since: m.Since, Until: m.Until,
-			From: it.Head, Head: it.Head, Count: it.Count,
+			From: it.Head, Head: it.Head, Count: it.Count, Lazy: it.Lazy,
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/peer"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/memstore"
@@ -46,6 +47,8 @@ type node struct {
 	keeper    *inbox.Keeper
 	fanout    *fanout.Fanout
 	receipts  *fanout.Receipts
+	whispers  *fanout.Whispers
+	presence  *presence.Presence
 	owner     *convo.Owner
 	router    *router.Router
 	announced bool
@@ -73,6 +76,8 @@ func play(t *testing.T, f func(t *testing.T, w *world)) {
 			for _, n := range w.nodes {
 				n.owner.Close(ended())
 				n.receipts.Close()
+				n.whispers.Close()
+				n.presence.Kill()
 				_ = n.keeper.Close(ended())
 				n.peers.Close()
 			}
@@ -102,14 +107,19 @@ func (w *world) join(id cluster.NodeID) *node {
 	})
 	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}, Log: w.store, Logger: log})
 	n.owner = convo.New(convo.Config{
-		Log: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
+		Log: w.store, Acts: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
 		Term: func(c parley.ConversationID) uint64 { return n.Term(parley.ShardOf(c)) },
 	})
 	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
 		Fanout: n.fanout, Conversations: n.owner, Nodes: later{n}, MaxMembers: 64, Logger: log,
 	})
+	n.whispers = fanout.NewWhispers(fanout.WhispersConfig{
+		Fanout: n.fanout, Conversations: n.owner, Nodes: later{n}, MaxMembers: 64, Logger: log,
+	})
+	n.presence = presence.New(presence.Config{Nodes: others{n}, Visible: everybodySees{}, Logger: log})
 	n.peers = peer.New(peer.Config{
 		Cluster: n, Conversations: n.owner, Keeper: n.keeper, Fanout: n.fanout, Receipts: n.receipts, Logger: log,
+		Whispers: n.whispers, Presence: n.presence,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
 			if w.unswept {
 				return nil
@@ -238,6 +248,30 @@ func (l later) ToInboxes(users []parley.UserID, r parley.Receipt) []parley.UserI
 	return l.n.peers.ToInboxes(users, r)
 }
 
+func (l later) WhisperToConversation(w parley.Whisper) bool {
+	return l.n.peers.WhisperToConversation(w)
+}
+func (l later) WhisperToInboxes(users []parley.UserID, w parley.Whisper) []parley.UserID {
+	return l.n.peers.WhisperToInboxes(users, w)
+}
+
+// others is the other nodes as presence sees them, before there are peers.
+type others struct{ n *node }
+
+func (o others) Self() presence.Node                    { return presence.Node(o.n.id) }
+func (o others) Owner(u parley.UserID) presence.Node    { return o.n.peers.Presences().Owner(u) }
+func (o others) Tell(to presence.Node, n presence.Note) { o.n.peers.Presences().Tell(to, n) }
+func (o others) Ask(ctx context.Context, to presence.Node, us []parley.UserID) ([]presence.State, error) {
+	return o.n.peers.Presences().Ask(ctx, to, us)
+}
+
+// everybodySees implements presence.Visible.
+type everybodySees struct{}
+
+func (everybodySees) Visible(_ context.Context, _ parley.UserID, targets []parley.UserID) ([]parley.UserID, error) {
+	return targets, nil
+}
+
 func (l later) Publish(c *parley.Conversation, e []parley.Entry, told func(error)) {
 	l.n.spread.Publish(c, e, told)
 }
@@ -329,6 +363,22 @@ type watcher struct {
 	nudged  parley.Seq
 	changed int
 	heard   []parley.Receipt
+	said    []parley.Whisper
+}
+
+func (w *watcher) Whisper(s parley.Whisper) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, s)
+}
+
+// whispers returns what was whispered since it was last asked.
+func (w *watcher) whispers() []parley.Whisper {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	said := w.said
+	w.said = nil
+	return said
 }
 
 func (w *watcher) Receipt(r parley.Receipt) {

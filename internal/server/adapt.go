@@ -64,5 +64,5 @@ func (o online) Connect(ctx context.Context, id account.Identity, hello wire.Cli
 }
 
 func wireUser(u account.User) wire.User {
-	return wire.User{ID: string(u.ID), Handle: u.Handle, Name: u.Name}
+	return wire.User{ID: string(u.ID), Handle: u.Handle, Name: u.Name, Status: u.Status, Avatar: u.Avatar, Bot: u.Bot}
 }

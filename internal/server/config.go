@@ -29,16 +29,21 @@ type Config struct {
 	Version      string       // "0.0.0"
 	Registration account.Mode // account.ByInvite
 	NoRateLimits bool
-	TextLimit    int      // characters of a text; wire.MaxTextRunes
-	Origins      []string // further origins whose pages may call
-	BaseURL      string   // where people reach the server; empty: links are left out
-	App          fs.FS    // the web app's files; none
+
+	// PrivateWebhooks lets webhooks of bots reach this machine and private
+	// networks.
+	PrivateWebhooks bool
+	TextLimit       int      // characters of a text; wire.MaxTextRunes
+	Origins         []string // further origins whose pages may call
+	BaseURL         string   // where people reach the server; empty: links are left out
+	App             fs.FS    // the web app's files; none
 
 	Hasher         account.HashParams // account.DefaultHash
 	NoPolling      bool               // a goroutine for every connection, as inside a test's bubble
 	MaxConnections int                // edge's default
 	Coalesce       time.Duration      // least time between two writes of inbox rows; inbox's default
 	SettleEvery    time.Duration      // how often dirty marks of quiet conversations go; a minute
+	Lease          time.Duration      // how long a node is believed about who is online there; presence's default
 	DrainSpread    time.Duration      // over how long connections are told to leave; 10 s at most
 
 	Cluster *Cluster // nil: this server is alone

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/fanout"
 	"github.com/parley-im/parley/internal/peer"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/session"
 )
@@ -36,6 +37,7 @@ func (n *node) compose(s *Server) {
 	}
 	n.peers = peer.New(peer.Config{
 		Cluster: membership{n}, Conversations: s.owner, Keeper: s.inboxes, Fanout: s.fanout, Receipts: s.receipts,
+		Whispers: s.whispers, Presence: s.presence,
 		Inherit: func(ctx context.Context, gained func(int) bool) error {
 			if err := s.sweep(ctx, gained); err != nil {
 				return err
@@ -175,6 +177,41 @@ func (w receiving) ToInboxes(users []parley.UserID, r parley.Receipt) []parley.U
 	return w.n.peers.ToInboxes(users, r)
 }
 
+// whisperers is the way of whispers to other nodes; nil: there are none.
+func (n *node) whisperers() fanout.WhisperNodes {
+	if n == nil {
+		return nil
+	}
+	return receiving{n}
+}
+
+func (w receiving) WhisperToConversation(s parley.Whisper) bool {
+	return w.n.peers.WhisperToConversation(s)
+}
+
+func (w receiving) WhisperToInboxes(users []parley.UserID, s parley.Whisper) []parley.UserID {
+	return w.n.peers.WhisperToInboxes(users, s)
+}
+
+// presences is the other nodes as presence sees them; nil: there are none.
+func (n *node) presences() presence.Nodes {
+	if n == nil {
+		return nil
+	}
+	return presences{n}
+}
+
+// presences is a node's peers, who are made after presence, and hear of
+// nothing before they joined.
+type presences struct{ n *node }
+
+func (p presences) Self() presence.Node                    { return presence.Node(p.n.id) }
+func (p presences) Owner(u parley.UserID) presence.Node    { return p.n.peers.Presences().Owner(u) }
+func (p presences) Tell(to presence.Node, n presence.Note) { p.n.peers.Presences().Tell(to, n) }
+func (p presences) Ask(ctx context.Context, to presence.Node, users []parley.UserID) ([]presence.State, error) {
+	return p.n.peers.Presences().Ask(ctx, to, users)
+}
+
 // table says where conversations live.
 func (s *Server) table() router.Table {
 	if s.node == nil {
@@ -221,11 +258,22 @@ func (b board) Watch(user parley.UserID, w fanout.Watcher) (stop func()) {
 }
 
 // revoked is told of devices that were signed out here.
-func (s *Server) revoked() func(parley.UserID, parley.DeviceID) {
+func (s *Server) revoked(user parley.UserID, device parley.DeviceID) {
 	if s.node == nil {
-		return s.fanout.Revoke
+		s.fanout.Revoke(user, device)
+		return
 	}
-	return s.node.peers.Revoke
+	s.node.peers.Revoke(user, device)
+}
+
+// contactsChanged is told of users whose lists of contacts changed here.
+func (s *Server) contactsChanged(user parley.UserID) {
+	s.presence.Recheck(user)
+	if s.node == nil {
+		s.fanout.ContactsChanged(user)
+		return
+	}
+	s.node.peers.ContactsChanged(user)
 }
 
 // nearest says which node holds a user's inbox.

@@ -12,10 +12,13 @@ import (
 	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/inbox"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/internal/router"
 	"github.com/parley-im/parley/internal/search"
 	"github.com/parley-im/parley/internal/session"
+	"github.com/parley-im/parley/internal/webhook"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -26,12 +29,17 @@ type Server struct {
 	inboxes  *inbox.Keeper
 	fanout   *fanout.Fanout
 	receipts *fanout.Receipts
+	whispers *fanout.Whispers
+	presence *presence.Presence
 	owner    *convo.Owner
 	accounts *account.Accounts
 	sessions *session.Hub
 	edge     *edge.Edge
+	webhooks *webhook.Deliverer
 	node     *node // nil: alone
 	setup    string
+
+	conversations *router.Router // wherever they live
 
 	ctx      context.Context // ends with the server
 	cancel   context.CancelFunc
@@ -89,20 +97,24 @@ func (s *Server) compose() (err error) {
 		Marked: func(r parley.Receipt) { s.receipts.Note(r) },
 	})
 	s.fanout = fanout.New(fanout.Config{Inboxes: s.inboxes, Everywhere: s.node.everywhere(), Log: cfg.Store, Logger: cfg.Logger})
-	s.owner = convo.New(convo.Config{
-		Log: cfg.Store, Publisher: s.publisher(), Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Term: s.node.term(),
-	})
-	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
-		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Now: cfg.Now, Logger: cfg.Logger,
-	})
-	s.node.compose(s)
 	s.accounts, err = account.New(account.Config{
 		Records: cfg.Store, Registration: cfg.Registration, RateLimits: !cfg.NoRateLimits, Hasher: cfg.Hasher,
-		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Revoked: s.revoked(),
+		Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger, Alone: cfg.Cluster == nil, PrivateWebhooks: cfg.PrivateWebhooks,
+		Revoked: s.revoked, ContactsChanged: s.contactsChanged, PresenceShown: s.presenceShown, WebhookChanged: s.webhookChanged, Joined: s.everJoined,
 	})
 	if err != nil {
 		return err
 	}
+	s.owner = convo.New(convo.Config{
+		Log: cfg.Store, Acts: cfg.Store, Publisher: s.publisher(), Blocks: s.accounts, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
+		Term: s.node.term(), KnewBetter: func(parley.UserID) { s.edge.CountKnewBetter() },
+	})
+	s.conversations = router.New(s.owner, s.table())
+	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
+		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Privacy: s.accounts, Now: cfg.Now, Logger: cfg.Logger,
+	})
+	s.composeEphemera()
+	s.node.compose(s)
 	return s.composeEdge()
 }
 
@@ -113,21 +125,27 @@ func (s *Server) composeEdge() (err error) {
 	if !cfg.NoRateLimits {
 		limiter = edge.NewLimiter(cfg.Now)
 	}
-	conversations := router.New(s.owner, s.table())
+	conversations := s.conversations
 	inboxes, board := s.allInboxes(), s.switchboard()
-	describer := describer{conversations: conversations, people: s.accounts, fanout: s.fanout}
+	history := session.History{Conversations: conversations, Fanout: board, Folder: fold.Folder{Acts: cfg.Store, Log: cfg.Store}}
+	describer := describer{conversations: conversations, people: s.accounts, history: history, now: cfg.Now}
 	s.sessions = session.New(session.Config{
-		Conversations: conversations, Inboxes: inboxes, Fanout: board, Describer: describer,
+		Conversations: conversations, Inboxes: inboxes, Fanout: board, History: history, Contacts: s.accounts, Describer: describer,
 		Limiter: limiter, Logger: cfg.Logger, Epoch: cfg.Store.Epoch(), Server: "parley/" + cfg.Version, Limits: cfg.limits(),
+		Whispers: s.whispers, Presence: s.presence,
 	})
+	s.webhooks = s.deliverer(history, inboxes, board)
 	s.edge, err = edge.New(edge.Config{
-		SignIn: s.accounts, People: s.accounts, Invites: s.accounts,
+		SignIn: s.accounts, People: s.accounts, Invites: s.accounts, Contacts: s.accounts, Pictures: s.accounts,
+		Bots: s.accounts, Webhooks: s.accounts, GroupInvites: s.accounts,
 		Conversations: conversations,
-		History:       session.History{Conversations: conversations, Fanout: board},
+		History:       history,
 		Inboxes:       inboxes,
-		Search:        search.New(session.History{Conversations: conversations, Fanout: board}, inboxes, cfg.Now),
+		Discretion:    s.receipts,
+		Search:        search.New(history, inboxes, cfg.Now),
 		News:          news{session.Poll{Inboxes: inboxes, Fanout: board, Epoch: cfg.Store.Epoch()}},
 		Describer:     describer,
+		Presence:      s.presence,
 		Node:          s.node.nearest(),
 		Cluster:       s.node.status(),
 		Sessions:      online{hub: s.sessions, accounts: s.accounts},
@@ -207,7 +225,10 @@ func (s *Server) drain(ctx context.Context) error {
 	s.edge.Close()
 	s.owner.Close(ctx)
 	s.sessions.Close()
+	s.webhooks.Close()
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Close()
 	if err := s.fanout.Settle(ctx, marks{s.cfg.Store}, s.owner); err != nil {
 		s.cfg.Logger.Warn("dirty marks not settled; the next start sweeps", slog.Any("err", err))
 	}
@@ -242,7 +263,12 @@ func (s *Server) abandon() {
 	}
 	s.owner.Close(ended)
 	s.receipts.Close()
+	s.whispers.Close()
+	s.presence.Kill()
 	s.node.kill()
+	if s.webhooks != nil {
+		s.webhooks.Close()
+	}
 	if s.sessions != nil {
 		s.sessions.Close()
 	}

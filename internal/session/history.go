@@ -6,32 +6,64 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/wire"
 )
 
 // History reads logs as a reader may see them: from the beginning of the
-// membership to its end. It is safe for concurrent use. Every method is
+// membership to its end, folded as of the head it says, without what is
+// withheld from the reader. It is safe for concurrent use. Every method is
 // not_found alike for a stranger and for no such conversation.
 type History struct {
 	Conversations Conversations
 	Fanout        Fanout
+	Folder        fold.Folder
 }
 
 // Read returns the entries of c after that number, ascending, without a gap,
 // at most limit, and the last number the reader may read.
 func (h History) Read(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
-	told, head, err := h.after(ctx, reader, c, after, limit)
-	return entriesOf(told), head, err
+	told, r, err := h.after(ctx, reader, c, after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	entries, err := h.fold(ctx, c, r, told)
+	return entries, r.Head, err
 }
 
 // ReadBefore returns the entries of c before that number (0: from the head),
 // descending, without a gap, at most limit, and the last number the reader
 // may read.
 func (h History) ReadBefore(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
-	told, head, err := h.before(ctx, reader, c, before, limit)
-	entries := entriesOf(told)
+	told, r, err := h.before(ctx, reader, c, before, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	entries, err := h.fold(ctx, c, r, told)
 	slices.Reverse(entries)
-	return entries, head, err
+	return entries, r.Head, err
+}
+
+// fold returns told as a page of r's.
+func (h History) fold(ctx context.Context, c parley.ConversationID, r fold.Reader, told []*fanout.Told) ([]parley.Entry, error) {
+	entries := make([]parley.Entry, len(told))
+	for i, t := range told {
+		entries[i] = t.Entry
+	}
+	return entries, h.Folder.Page(ctx, c, r, entries)
+}
+
+// Last returns the last entries of c up to to, ascending, at most limit, for a
+// reader whom Conversations.Get told of the membership m and the head.
+func (h History) Last(ctx context.Context, m *parley.Member, c parley.ConversationID, to, head parley.Seq, limit int) ([]parley.Entry, error) {
+	r := fold.Reader{User: m.User, Since: m.Since, Head: head}
+	to = min(to, head)
+	after := max(m.Since-1, to-min(parley.Seq(limit), to))
+	told, err := h.between(ctx, c, r, m.Until == 0, after, to, limit)
+	if err != nil {
+		return nil, err
+	}
+	return h.fold(ctx, c, r, told)
 }
 
 // ByID returns the entry that a message id became, or not_found.
@@ -40,86 +72,131 @@ func (h History) ByID(ctx context.Context, reader parley.UserID, c parley.Conver
 	if err != nil {
 		return parley.Entry{}, err
 	}
-	told, err := h.Fanout.Read(ctx, c, seq-1, 1)
+	entries, _, err := h.Read(ctx, reader, c, seq-1, 1)
 	if err != nil {
 		return parley.Entry{}, err
 	}
-	if len(told) == 0 {
+	if len(entries) == 0 {
 		return parley.Entry{}, parley.E(parley.Internal, "session.by_id", "the server could not read its storage; its operator should run parley doctor")
 	}
-	return told[0].Entry, nil
+	if entries[0].Kind == parley.KindWithheld {
+		return parley.Entry{}, parley.E(parley.NotFound, "session.by_id", "there is no such message")
+	}
+	return entries[0], nil
 }
 
-func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
-	_, m, head, err := h.Conversations.Get(ctx, reader, c)
+// Editions returns what a message said first and with each edit; none if it
+// was deleted. It is not_found for a number that is no message of the reader's.
+func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error) {
+	r, _, err := h.reader(ctx, reader, c)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	return h.between(ctx, c, max(after, m.Since-1), head, limit)
+	return h.Folder.Editions(ctx, c, r, seq)
 }
 
-func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
-	_, m, head, err := h.Conversations.Get(ctx, reader, c)
+// Reactors returns every reaction to a message, and whose it is. It
+// is not_found as Editions is.
+func (h History) Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error) {
+	r, _, err := h.reader(ctx, reader, c)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	if before == 0 || before > head+1 {
-		before = head + 1
+	return h.Folder.Reactors(ctx, c, r, seq)
+}
+
+// reader is how much of c the user may read, and whether the user still belongs.
+func (h History) reader(ctx context.Context, user parley.UserID, c parley.ConversationID) (r fold.Reader, belongs bool, err error) {
+	_, m, head, err := h.Conversations.Get(ctx, user, c)
+	return fold.Reader{User: user, Since: m.Since, Head: head}, m.Until == 0, err
+}
+
+func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
+	r, belongs, err := h.reader(ctx, reader, c)
+	if err != nil {
+		return nil, r, err
 	}
-	after := m.Since - 1
+	told, err := h.between(ctx, c, r, belongs, max(after, r.Since-1), r.Head, limit)
+	return told, r, err
+}
+
+func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
+	r, belongs, err := h.reader(ctx, reader, c)
+	if err != nil {
+		return nil, r, err
+	}
+	if before == 0 || before > r.Head+1 {
+		before = r.Head + 1
+	}
+	after := r.Since - 1
 	if n := parley.Seq(limit); before > after+1+n {
 		after = before - 1 - n
 	}
-	told, _, err := h.between(ctx, c, after, before-1, limit)
-	return told, head, err
+	told, err := h.between(ctx, c, r, belongs, after, before-1, limit)
+	return told, r, err
 }
 
-// between reads after+1..to of c, at most limit.
-func (h History) between(ctx context.Context, c parley.ConversationID, after, to parley.Seq, limit int) ([]*fanout.Told, parley.Seq, error) {
+// between reads after+1..to of c, which stands at r's head if r belongs, at
+// most limit.
+func (h History) between(ctx context.Context, c parley.ConversationID, r fold.Reader, belongs bool, after, to parley.Seq, limit int) ([]*fanout.Told, error) {
 	if after >= to {
-		return nil, to, nil
+		return nil, nil
+	}
+	read := h.Fanout.Read
+	if belongs { // else it stands further than the reader is told
+		read = func(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
+			return h.Fanout.ReadAt(ctx, c, after, limit, r.Head)
+		}
 	}
 	want := min(limit, int(to-after))
-	told, err := h.Fanout.Read(ctx, c, after, want)
+	told, err := read(ctx, c, after, want)
 	for err == nil && len(told) > 0 && len(told) < want {
 		// The tail ended before the log did: what follows is in the log.
 		var more []*fanout.Told
-		if more, err = h.Fanout.Read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
+		if more, err = read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
 			break
 		}
 		told = append(told, more...)
 	}
-	return told, to, err
+	return told, err
 }
 
 // page answers a device that asks for a stretch of history: as much of it as
 // goes into one frame, ascending. What does not fit is farther away from the
 // number asked for.
 func (s *Session) page(f wire.ClientFrame) []byte {
-	h := History{Conversations: s.hub.cfg.Conversations, Fanout: s.hub.cfg.Fanout}
+	h := s.hub.cfg.History
 	limit := int(min(f.Limit, wire.MaxLimit))
 	if limit == 0 {
 		limit = wire.DefaultLimit
 	}
 	c := parley.ConversationID(f.Conversation)
 	var told []*fanout.Told
-	var head parley.Seq
+	var r fold.Reader
 	var err error
 	if f.After != nil {
-		told, head, err = h.after(s.hub.ctx, s.user, c, parley.Seq(*f.After), limit)
+		told, r, err = h.after(s.hub.ctx, s.user, c, parley.Seq(*f.After), limit)
 	} else {
 		var before parley.Seq
 		if f.Before != nil {
 			before = parley.Seq(*f.Before)
 		}
-		told, head, err = h.before(s.hub.ctx, s.user, c, before, limit)
+		told, r, err = h.before(s.hub.ctx, s.user, c, before, limit)
+	}
+	var entries []parley.Entry
+	if err == nil {
+		entries, err = h.fold(s.hub.ctx, c, r, told)
 	}
 	if err != nil {
 		return wire.AppendError(nil, f.Ref, err)
 	}
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		encoded[i] = t.Wire(encode)
+		if e := &entries[i]; e.Fold == nil && e.Kind == t.Kind {
+			encoded[i] = t.Wire(encode) // as everybody has it
+		} else {
+			encoded[i] = encode(e)
+		}
 	}
 	if f.After != nil {
 		encoded = encoded[:wire.FitEntries(encoded)]
@@ -128,13 +205,14 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 		encoded = encoded[:wire.FitEntries(encoded)]
 		slices.Reverse(encoded)
 	}
-	return wire.AppendEntries(nil, f.Ref, c, encoded, head, "")
+	return wire.AppendEntries(nil, f.Ref, c, encoded, r.Head, "")
 }
 
-func entriesOf(told []*fanout.Told) []parley.Entry {
+// entriesOf is what was read as reader may have it.
+func entriesOf(reader parley.UserID, told []*fanout.Told) []parley.Entry {
 	entries := make([]parley.Entry, len(told))
 	for i, t := range told {
-		entries[i] = t.Entry
+		entries[i] = t.For(reader)
 	}
 	return entries
 }

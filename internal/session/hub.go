@@ -37,7 +37,10 @@ type Conversations interface {
 type Inboxes interface {
 	After(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
 	Written(ctx context.Context, user parley.UserID, pos parley.Pos, limit int) ([]parley.Row, parley.Pos, error)
-	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had, until parley.Seq, ok bool)
+	// HeadFor returns what a device with that cursor had of c (ok: that is
+	// certain), not less than where the membership begins, and the membership
+	// by the newest that is known; without Since it is not.
+	HeadFor(ctx context.Context, user parley.UserID, c parley.ConversationID, at parley.Cursor) (had parley.Seq, m parley.Member, ok bool)
 	MarkSoon(user parley.UserID, c parley.ConversationID, delivered, read parley.Seq)
 }
 
@@ -45,11 +48,19 @@ type Inboxes interface {
 type Fanout interface {
 	Watch(user parley.UserID, w fanout.Watcher) (stop func())
 	Read(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error)
+	// ReadAt is Read for whoever knows that the conversation stands at head,
+	// or, with 0, for what is pushed live.
+	ReadAt(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*fanout.Told, error)
 }
 
 // Describer gives rows what a screen needs beside numbers.
 type Describer interface {
 	Describe(ctx context.Context, reader parley.UserID, rows []parley.Row) ([]wire.Row, error)
+}
+
+// Contacts says how far a user's list of contacts has got.
+type Contacts interface {
+	ContactsRev(ctx context.Context, user parley.UserID) (uint64, error)
 }
 
 // Limiter says how long a user must wait before the next post; 0: go ahead.
@@ -63,17 +74,21 @@ type Conn interface {
 	Close(code int, reason string)
 }
 
-// Config is what sessions work with; all of it is required.
+// Config is what sessions work with; what has no default is required.
 type Config struct {
 	Conversations Conversations
 	Inboxes       Inboxes
 	Fanout        Fanout
+	History       History
+	Contacts      Contacts // nil: there are none
 	Describer     Describer
 	Limiter       Limiter
 	Logger        *slog.Logger
 	Epoch         parley.Epoch
 	Server        string // name/version, for welcome
 	Limits        wire.Limits
+	Whispers      Whispers // nil: nobody carries them
+	Presence      Presence // nil: nobody knows who is online
 }
 
 // Hub makes sessions and waits for what they do.
@@ -128,6 +143,7 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 	}
 	s.out = append(s.out, wire.AppendWelcome(nil, &wire.Welcome{
 		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,
+		Rev: h.contactsRev(parley.UserID(user.ID)),
 	}))
 	at, good := h.position(s.user, hello.Cursor)
 	if !good {
@@ -144,7 +160,23 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 		s.stop()
 		return nil, &parley.Error{Code: parley.Draining, Op: "session.connect", Detail: "the server is shutting down; reconnect", After: time.Second}
 	}
+	if h.cfg.Presence != nil {
+		h.cfg.Presence.Arrived(s.user)
+	}
 	return s, nil
+}
+
+// contactsRev is how far user's list of contacts has got, 0 if that is not
+// known.
+func (h *Hub) contactsRev(user parley.UserID) uint64 {
+	if h.cfg.Contacts == nil {
+		return 0
+	}
+	rev, err := h.cfg.Contacts.ContactsRev(h.ctx, user)
+	if err != nil {
+		return 0
+	}
+	return rev
 }
 
 // position returns where a device with this cursor stands. A cursor of

@@ -56,7 +56,7 @@ func (p Poll) Sync(ctx context.Context, user parley.UserID, cursor *parley.Curso
 			return Page{}, err
 		}
 		left -= len(told)
-		page.Entries = append(page.Entries, entriesOf(told)...)
+		page.Entries = append(page.Entries, entriesOf(user, told)...)
 	}
 	page.Rows = rows
 	if n := len(rows); n > 0 {

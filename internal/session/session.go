@@ -6,6 +6,7 @@ import (
 	"time"
 
 	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/presence"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -25,8 +26,8 @@ const (
 	maxReceipts = 256
 )
 
-// Session is one device online. It implements fanout.Watcher and
-// fanout.Receiver, and what edge asks of a session.
+// Session is one device online. It implements fanout.Watcher, fanout.Receiver,
+// fanout.Hearer and presence.Watcher, and what edge asks of a session.
 type Session struct {
 	// static after Connect
 	hub    *Hub
@@ -38,13 +39,16 @@ type Session struct {
 	follows bool // the device goes where a goaway sends it
 
 	mu       sync.Mutex
-	out      [][]byte // answers that wait
-	outBytes int
+	out      [][]byte                             // answers that wait
 	reads    []wire.ClientFrame                   // reads that wait
 	nudged   map[parley.ConversationID]parley.Seq // and the head they may have
-	changed  bool                                 // rows may have changed
 	receipts map[about]parley.Receipt             // told when there is nothing else to say
+	asides   *asides                              // and these
+	interest *presence.Interest                   // nil until the device watches somebody, or writes
 	lead     string                               // where the device is sent; empty: nowhere
+	outBytes int32                                // of out
+	changed  bool                                 // rows may have changed
+	contacts bool                                 // the list of contacts changed
 	running  bool                                 // a goroutine runs
 	closed   bool
 
@@ -66,8 +70,10 @@ func (s *Session) Receive(f wire.ClientFrame) {
 		s.hub.cfg.Inboxes.MarkSoon(s.user, parley.ConversationID(f.Conversation), parley.Seq(f.Delivered), parley.Seq(f.Read))
 	case wire.OpRead:
 		s.read(f)
-	case wire.OpWhisper, wire.OpWatch:
-		// Ephemera are dropped first, and nobody here carries them yet.
+	case wire.OpWhisper:
+		s.whisper(f)
+	case wire.OpWatch:
+		s.watch(f)
 	default:
 		s.Refuse(f.Ref, parley.E(parley.BadRequest, "session.receive", "t: %s is not expected here", f.T))
 	}
@@ -92,6 +98,7 @@ func (s *Session) post(f wire.ClientFrame) {
 			return
 		}
 		s.say(wire.AppendAck(make([]byte, 0, 192), ref, ack))
+		s.spoke(ack.Conversation)
 	})
 }
 
@@ -119,7 +126,7 @@ func (s *Session) say(frame []byte) {
 	if s.closed {
 		return
 	}
-	if s.outBytes += len(frame); s.outBytes > maxOut {
+	if s.outBytes += int32(len(frame)); s.outBytes > maxOut {
 		s.closeLocked(wire.CloseRetryLater, "answers wait unread; reconnect and read faster")
 		return
 	}
@@ -185,6 +192,16 @@ func (s *Session) Changed() {
 	}
 }
 
+// ContactsChanged implements fanout.Acquaintance.
+func (s *Session) ContactsChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.contacts = true
+		s.schedule()
+	}
+}
+
 // Revoked implements fanout.Watcher.
 func (s *Session) Revoked(d parley.DeviceID) {
 	if d != s.device {
@@ -220,6 +237,7 @@ func (s *Session) Closed() {
 	s.forget()
 	s.mu.Unlock()
 	s.stop()
+	s.left()
 }
 
 // closeLocked has the connection closed; Closed follows from there. s.mu is
@@ -233,7 +251,9 @@ func (s *Session) closeLocked(code int, reason string) {
 }
 
 // forget drops what there was to say. s.mu is held.
-func (s *Session) forget() { s.out, s.reads, s.nudged, s.receipts = nil, nil, nil, nil }
+func (s *Session) forget() {
+	s.out, s.reads, s.nudged, s.receipts, s.asides = nil, nil, nil, nil, nil
+}
 
 // fail closes the connection after the session could not go on.
 func (s *Session) fail(err error) {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"log/slog"
 
 	parley "github.com/parley-im/parley"
@@ -29,11 +30,13 @@ type work struct {
 	nudged   map[parley.ConversationID]parley.Seq
 	changed  bool
 	receipts map[about]parley.Receipt
+	asides   *asides
+	contacts bool
 	lead     string
 }
 
 // take takes what there is to say; false when there is nothing: then the
-// session no longer runs. Receipts wait until there is nothing else.
+// session no longer runs. Receipts and asides wait until there is nothing else.
 func (s *Session) take() (work, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +51,9 @@ func (s *Session) take() (work, bool) {
 		return w, true
 	}
 	w.receipts, s.receipts = s.receipts, nil
-	s.running = len(w.receipts) > 0
+	w.asides, s.asides = s.asides, nil
+	w.contacts, s.contacts = s.contacts, false
+	s.running = len(w.receipts) > 0 || w.asides != nil || w.contacts
 	return w, s.running
 }
 
@@ -75,6 +80,10 @@ func (s *Session) run() {
 		for _, r := range w.receipts {
 			frames = append(frames, wire.AppendReceipts(nil, r))
 		}
+		frames = w.asides.frames(frames)
+		if w.contacts {
+			frames = s.tellContacts(frames)
+		}
 		if err != nil {
 			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))
 			s.fail(err)
@@ -97,6 +106,15 @@ func (s *Session) run() {
 	}
 }
 
+// tellContacts tells how far the list of contacts has got; nothing if that is
+// not known: it is a hint.
+func (s *Session) tellContacts(frames [][]byte) [][]byte {
+	if rev := s.hub.contactsRev(s.user); rev > 0 {
+		frames = append(frames, wire.AppendContacts(nil, rev))
+	}
+	return frames
+}
+
 // again marks what a round left over.
 func (s *Session) again(c parley.ConversationID, head parley.Seq) {
 	s.mu.Lock()
@@ -109,12 +127,15 @@ func (s *Session) again(c parley.ConversationID, head parley.Seq) {
 // tellNudged tells what is new in c, up to head, past what the device was
 // told.
 func (s *Session) tellNudged(frames [][]byte, c parley.ConversationID, head parley.Seq) ([][]byte, error) {
-	had, until, ok := s.hub.cfg.Inboxes.HeadFor(s.hub.ctx, s.user, c, s.at)
+	had, m, ok := s.hub.cfg.Inboxes.HeadFor(s.hub.ctx, s.user, c, s.at)
+	if m.Since == 0 {
+		return frames, nil // what the user may read is not known: the row tells of it
+	}
 	if told, known := s.told(c); known {
 		had, ok = max(had, told), true
 	}
-	if until != 0 {
-		head = min(head, until)
+	if m.Until != 0 {
+		head = min(head, m.Until)
 	}
 	if !ok || had >= head || head-had > maxBehind {
 		return frames, nil // nothing new, or the row tells of it
@@ -136,13 +157,17 @@ func (s *Session) told(c parley.ConversationID) (parley.Seq, bool) {
 // into one round; the rest is told in the next. It returns how many it told.
 // The position may move over had only because everything up to had was told.
 func (s *Session) tellEntries(frames [][]byte, c parley.ConversationID, had, head parley.Seq) ([][]byte, int, error) {
-	told, err := s.hub.cfg.Fanout.Read(s.hub.ctx, c, had, int(head-had))
+	read := s.hub.cfg.Fanout.Read
+	if !s.resuming {
+		read = s.live
+	}
+	told, err := read(s.hub.ctx, c, had, int(head-had))
 	if err != nil || len(told) == 0 {
 		return frames, 0, err
 	}
 	size, n := 0, 0
 	for n < len(told) && size < tellAtOnce {
-		size += len(told[n].Wire(encode))
+		size += len(told[n].WireFor(s.user, encode))
 		n++
 	}
 	told = told[:n]
@@ -154,14 +179,19 @@ func (s *Session) tellEntries(frames [][]byte, c parley.ConversationID, had, hea
 		s.ahead = make(map[parley.ConversationID]parley.Seq)
 	}
 	s.ahead[c] = last
-	return appendEntries(frames, "", c, told, last), n, nil
+	return s.appendEntries(frames, "", c, told, last), n, nil
+}
+
+// live reads what is pushed to a device that has caught up.
+func (s *Session) live(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
+	return s.hub.cfg.Fanout.ReadAt(ctx, c, after, limit, 0)
 }
 
 // appendEntries makes as few entries frames as the frame limit allows.
-func appendEntries(frames [][]byte, ref wire.Ref, c parley.ConversationID, told []*fanout.Told, head parley.Seq) [][]byte {
+func (s *Session) appendEntries(frames [][]byte, ref wire.Ref, c parley.ConversationID, told []*fanout.Told, head parley.Seq) [][]byte {
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		encoded[i] = t.Wire(encode)
+		encoded[i] = t.WireFor(s.user, encode)
 	}
 	for len(encoded) > 0 {
 		n := max(1, wire.FitEntries(encoded))
@@ -210,6 +240,7 @@ func (s *Session) tellBefore(frames [][]byte, r *parley.Row) ([][]byte, error) {
 	if !known {
 		had, known = r.HeadFor(s.at)
 	}
+	had = max(had, max(r.Since, 1)-1) // what was told may be of an earlier membership
 	if !known || had >= r.Head || r.Head-had > maxBehind || s.resuming && int(r.Head-had) > s.unasked {
 		return frames, nil
 	}

@@ -13,6 +13,7 @@ import (
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/fanout"
+	"github.com/parley-im/parley/internal/fold"
 	"github.com/parley-im/parley/internal/inbox"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/internal/store/memstore"
@@ -61,10 +62,10 @@ func newNode(t *testing.T, change ...func(*session.Config)) *node {
 		Changed: func(u parley.UserID) { n.fanout.Changed(u) }, Marked: func(r parley.Receipt) { n.receipts.Note(r) },
 	})
 	n.fanout = fanout.New(fanout.Config{Inboxes: n.inbox, Log: n.store, Logger: quiet})
-	n.owner = convo.New(convo.Config{Log: n.store, Publisher: n.fanout, Now: time.Now, Rand: rand.Reader, Logger: quiet})
+	n.owner = convo.New(convo.Config{Log: n.store, Acts: n.store, Publisher: n.fanout, Now: time.Now, Rand: rand.Reader, Logger: quiet})
 	n.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{Fanout: n.fanout, Conversations: n.owner, MaxMembers: wire.MaxReceipts, Logger: quiet})
 	cfg := session.Config{
-		Conversations: n.owner, Inboxes: n.inbox, Fanout: n.fanout, Describer: plain{}, Limiter: unlimited{},
+		Conversations: n.owner, Inboxes: n.inbox, Fanout: n.fanout, History: session.History{Conversations: n.owner, Fanout: n.fanout, Folder: fold.Folder{Acts: n.store, Log: n.store}}, Describer: plain{}, Limiter: unlimited{},
 		Logger: quiet, Epoch: n.store.Epoch(), Server: "test/0", Limits: wire.DefaultLimits(),
 	}
 	for _, c := range change {
@@ -141,7 +142,10 @@ func newDevice(t *testing.T, user parley.UserID) *device {
 func (d *device) connect(n *node) *device {
 	d.t.Helper()
 	d.link = &link{device: d}
-	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: d.cursor, Follow: d.follow}, d.link)
+	d.mu.Lock()
+	cursor := d.cursor
+	d.mu.Unlock()
+	s, err := n.hub.Connect(wire.User{ID: string(d.user)}, wire.Device{ID: "dev-" + string(d.user)}, wire.ClientFrame{T: wire.OpHello, Cursor: cursor, Follow: d.follow}, d.link)
 	if err != nil {
 		d.t.Fatal(err)
 	}

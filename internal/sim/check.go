@@ -48,6 +48,7 @@ func Check(h History, f *Final, rules Rules) []Finding {
 		checkLinear(h, f, rules.LinearLimit),
 		checkOwnWrites(h, f),
 		checkUnread(h, f),
+		checkPresence(h),
 		checkMembership(h, f),
 		checkHeads(h, f, rules.EpochMoves),
 		checkLive(h, f, rules.Converge),

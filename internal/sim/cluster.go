@@ -25,6 +25,7 @@ type ClusterConfig struct {
 	Sends int                                                  // what each device composes; 0: 30
 	Nodes int                                                  // 0: 3
 	Wrap  func(node cluster.NodeID, s store.Store) store.Store // seeds a fault into one node's store; nil: none
+	Lease time.Duration                                        // of presence; 0: the server's
 	Log   *slog.Logger                                         // of the nodes; nil: discards
 }
 
@@ -135,7 +136,7 @@ func (w *ClusterWorld) start(ctx context.Context, n *clusterNode) error {
 	}
 	n.srv, err = server.Start(ctx, server.Config{
 		Store: s, Listener: n.net.Listen(), Registration: account.Open, NoRateLimits: true, NoPolling: true,
-		Hasher: account.HashParams{Time: 1, MemoryKiB: 8, Threads: 1}, SettleEvery: 10 * time.Second, Logger: logger,
+		Hasher: account.HashParams{Time: 1, MemoryKiB: 8, Threads: 1}, SettleEvery: 10 * time.Second, Logger: logger, Lease: w.cfg.Lease,
 		Cluster: &server.Cluster{ID: n.id, Bus: w.hub.Bus(n.id)},
 	})
 	if err != nil {
@@ -288,6 +289,20 @@ func (r *reached) Find(ctx context.Context, c parley.ConversationID, id parley.M
 		return 0, err
 	}
 	return r.Store.Find(ctx, c, id, base)
+}
+
+func (r *reached) Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error) {
+	if err := r.try(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Acts(ctx, c, from, to)
+}
+
+func (r *reached) Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error {
+	if err := r.try(ctx); err != nil {
+		return err
+	}
+	return r.Store.Erase(ctx, c, seqs)
 }
 
 func (r *reached) DirtyAfter(ctx context.Context, of func(int) bool, c parley.ConversationID, limit int) ([]parley.ConversationID, error) {

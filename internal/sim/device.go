@@ -24,6 +24,7 @@ type DeviceConfig struct {
 	Backoff           time.Duration // the greatest wait before a reconnect
 	PollTimeout       time.Duration // how long a long poll may wait
 	Fault             DeviceFault   // what is wrong with it
+	Watches           []string      // the users whose presence it watches; nil: presence is not recorded
 }
 
 // DeviceFault is a fault seeded into a device, for tests of the checker.

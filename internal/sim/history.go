@@ -44,6 +44,11 @@ const (
 	OpSync   = "sync"   // a sync ended: nothing more to come for now
 	OpMark   = "mark"   // moved the read marker to Marker
 	OpCalm   = "calm"   // the world promises: no fault between Call and Return
+	OpUp     = "up"     // Client is connected: the server said welcome
+	OpDown   = "down"   // Client is not connected any more
+	OpWatch  = "watch"  // Client watches the user ID
+	OpSeen   = "seen"   // Client was told whether the user ID is Online
+	OpLook   = "look"   // the world promises: presence is right now, and an end Limit seconds ago is known
 )
 
 // Op is one line of a history. Call and Return are nanoseconds since its
@@ -69,6 +74,7 @@ type Op struct {
 	Head    *uint64 `json:"head,omitempty"`    // read, row
 	Marker  uint64  `json:"marker,omitempty"`  // mark, row: the read marker
 	Unread  uint64  `json:"unread,omitempty"`  // row
+	Online  bool    `json:"online,omitempty"`  // seen
 	Entries []Entry `json:"entries,omitempty"` // read, recv
 }
 

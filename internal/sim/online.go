@@ -22,6 +22,7 @@ type session struct {
 	readAs wire.Ref
 	leave  time.Duration // the server said goaway
 	heard  time.Time     // when the last frame came
+	up     bool          // that it is connected was recorded
 }
 
 type try struct {
@@ -45,7 +46,7 @@ func (d *Device) session(ctx context.Context) (away time.Duration) {
 	if sock.send(&wire.ClientFrame{T: wire.OpHello, Token: d.cfg.Token, Cursor: d.mem.at(), Client: "sim/1"}) != nil {
 		return 0
 	}
-	if !s.welcome(ctx) {
+	if !s.welcome(ctx) || !s.watch() {
 		return 0
 	}
 	s.loop(ctx)
@@ -58,6 +59,28 @@ func (s *session) end() {
 	for _, t := range s.posts {
 		s.d.mem.ended(s.client, t.draft, t.call, 0, Unknown, "")
 	}
+	if s.up {
+		s.presence(OpDown, "", false)
+	}
+}
+
+// watch begins to watch, if the device does.
+func (s *session) watch() bool {
+	users := s.d.cfg.Watches
+	if users == nil {
+		return true
+	}
+	s.up = true
+	s.presence(OpUp, "", false)
+	for _, u := range users {
+		s.presence(OpWatch, u, false)
+	}
+	return s.s.send(&wire.ClientFrame{T: wire.OpWatch, Users: users}) == nil
+}
+
+// presence records what concerns presence.
+func (s *session) presence(op, of string, online bool) {
+	s.d.cfg.Recorder.Add(Op{Op: op, Client: s.client, User: s.d.cfg.User, Device: s.d.cfg.Name, ID: of, Online: online, Result: OK})
 }
 
 // welcome waits for the server's first frame.
@@ -209,6 +232,12 @@ func (s *session) handle(f socketFrame) bool {
 		if !f.frame.More && s.hello != 0 {
 			mem.synced(s.client, s.hello)
 			s.hello = 0
+		}
+	case wire.FramePresence:
+		for _, it := range f.frame.Items {
+			if s.up {
+				s.presence(OpSeen, it.User, it.Online)
+			}
 		}
 	case wire.FrameError:
 		s.refused(f.frame)

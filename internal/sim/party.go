@@ -17,6 +17,7 @@ type PartyConfig struct {
 	Recorder       *Recorder
 	Device         DeviceConfig                             // what all devices have in common
 	Vary           func(n int, d DeviceConfig) DeviceConfig // makes the nth device its own; nil: they are alike
+	Watch          bool                                     // everybody watches whom they have a direct conversation with
 }
 
 // Gathering is one conversation: users by number, the first one founds it.
@@ -64,7 +65,7 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 			tokens[u] = append(tokens[u], in.Token)
 		}
 	}
-	speaks := make([][]string, cfg.Users)
+	speaks, knows := make([][]string, cfg.Users), make([][]string, cfg.Users)
 	for _, g := range cfg.Groups {
 		c, err := p.gather(ctx, apis[g.Users[0]], g)
 		if err != nil {
@@ -72,6 +73,9 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 		}
 		p.members[c] = map[string]Span{}
 		for _, u := range g.Users {
+			if o := g.Users[0] + g.Users[len(g.Users)-1] - u; cfg.Watch && g.Title == "" {
+				knows[u] = append(knows[u], p.users[o])
+			}
 			p.members[c][p.users[u]] = Span{Since: 1}
 			speaks[u] = append(speaks[u], slices.Repeat([]string{c}, max(g.Weight, 1))...)
 		}
@@ -81,7 +85,7 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 		d := cfg.Device
 		d.Name, d.User, d.Token = fmt.Sprintf("d%d", n), p.users[u], tokens[u][n%cfg.Devices]
 		d.Seed += uint64(n)
-		d.Conversations, d.Dial, d.Recorder = speaks[u], cfg.Dial(d.Name), cfg.Recorder
+		d.Conversations, d.Dial, d.Recorder, d.Watches = speaks[u], cfg.Dial(d.Name), cfg.Recorder, knows[u]
 		if cfg.Vary != nil {
 			d = cfg.Vary(n, d)
 		}

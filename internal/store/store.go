@@ -42,6 +42,7 @@ var (
 // Store is one engine.
 type Store interface {
 	Log
+	Acts
 	Dirty
 	Inboxes
 	Records
@@ -84,18 +85,27 @@ type Log interface {
 	Find(ctx context.Context, c parley.ConversationID, id parley.MessageID, base parley.Seq) (parley.Seq, error)
 }
 
-// Acts is what later entries say of earlier ones, found from the earlier one.
+// Acts is what later entries say of earlier ones, found from the earlier one,
+// and what a delete does to them.
 type Acts interface {
 	// Acts returns the acts (parley.Kind.IsAct) that point at from..to and were
-	// appended by the time of the call, ascending by Target and then by Seq. An
-	// append makes its acts known in the same commit. Of the reactions of one
-	// sender to one entry only the last is certain to be there.
+	// appended by the time of the call, ascending by Target and then by Seq, as
+	// parley.ActOf makes them of their entries. An append makes its acts known in
+	// the same commit: after ErrConflict there is none of it, after an unknown
+	// outcome there are those of the entries that stand. An act that points at
+	// nothing before itself is an entry like others, and is not found. Of the
+	// reactions of one sender to one entry only the last is certain to be there.
+	// Whatever cannot be pointed at has no acts: an empty slice.
 	Acts(ctx context.Context, c parley.ConversationID, from, to parley.Seq) ([]parley.Act, error)
 
 	// Erase takes the bodies of those entries out of the store for good: they
-	// read without type and data from then on, and are otherwise as they were.
-	// What has no body, or does not exist, is passed over, so that erasing may
-	// be repeated. Not all or none: after an error, erase again.
+	// read without type and data from then on, by every call and after every
+	// crash, and are otherwise as they were: number, id, kind, sender, what they
+	// point at, and their acts. The act of an erased reaction has no Text. What
+	// has no body, or does not exist, is passed over; seqs may repeat and may be
+	// empty, so that erasing may be repeated. Not all or none: after an error any
+	// of them may be erased; erase again. When the bytes themselves leave the
+	// disks is the engine's own matter and stands in its ADR.
 	Erase(ctx context.Context, c parley.ConversationID, seqs []parley.Seq) error
 }
 

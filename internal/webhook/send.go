@@ -30,14 +30,14 @@ const (
 )
 
 // NewClient returns what webhooks are told with. It follows no redirect, and
-// without private it reaches no address of this machine or of a private
-// network, whatever a name resolves to: a bot must not be a way into those.
-func NewClient(private bool) *http.Client {
+// reaches no address that closed reports true for, whatever a name resolves to:
+// a bot must not be a way into the operator's own network. nil: all are open.
+func NewClient(closed func(netip.Addr) bool) *http.Client {
 	dialer := &net.Dialer{Timeout: answerWithin}
-	if !private {
+	if closed != nil {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
-			if err != nil || !public(to.Addr()) {
+			if err != nil || closed(to.Addr()) {
 				return errPrivate
 			}
 			return nil
@@ -54,17 +54,6 @@ func NewClient(private bool) *http.Client {
 }
 
 var errPrivate = errors.New("the address is of a private network")
-
-// public reports whether an address is one of the internet.
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLoopback() && !shared.Contains(a) && !nat64.Contains(a)
-}
-
-var (
-	shared = netip.MustParsePrefix("100.64.0.0/10") // between a carrier and its customers
-	nat64  = netip.MustParsePrefix("64:ff9b::/96")  // stands for an address of IPv4, perhaps a private one
-)
 
 // refusal is a delivery that failed, in words for the bot's owner.
 type refusal struct {

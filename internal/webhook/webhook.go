@@ -89,7 +89,7 @@ type Config struct {
 	News    News
 	Epoch   parley.Epoch
 	Owns    func(parley.UserID) bool // whether the bot's webhook is told from here; nil: always
-	Client  *http.Client             // NewClient's
+	Client  *http.Client             // see NewClient
 	Now     func() time.Time         // time.Now
 	Logger  *slog.Logger
 }
@@ -112,9 +112,6 @@ type Deliverer struct {
 func New(cfg Config) *Deliverer {
 	if cfg.Owns == nil {
 		cfg.Owns = func(parley.UserID) bool { return true }
-	}
-	if cfg.Client == nil {
-		cfg.Client = NewClient(false)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

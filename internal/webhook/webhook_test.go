@@ -370,29 +370,20 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// TestPrivateNetworksAreClosed kills a webhook that is a way into the
-// operator's network.
-func TestPrivateNetworksAreClosed(t *testing.T) {
-	for address, want := range map[string]bool{
-		"127.0.0.1": false, "10.1.2.3": false, "192.168.1.1": false, "172.16.0.1": false, "169.254.169.254": false, "100.64.0.1": false,
-		"::1": false, "fe80::1": false, "fd00::1": false, "::ffff:127.0.0.1": false, "64:ff9b::7f00:1": false, "0.0.0.0": false, "224.0.0.1": false,
-		"192.0.2.1": true, "2001:db8::1": true, "::ffff:8.8.8.8": true,
-	} {
-		if got := public(netip.MustParseAddr(address)); got != want {
-			t.Errorf("%s is public: %v, want %v", address, got, want)
-		}
-	}
+// TestClosedNetworks kills a webhook that is a way into the operator's network:
+// what a name resolves to is looked at, and not the name.
+func TestClosedNetworks(t *testing.T) {
 	called := false
 	here := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
 	defer here.Close()
-	res, err := NewClient(false).Get(here.URL)
+	res, err := NewClient(netip.Addr.IsLoopback).Get(here.URL)
 	if err == nil {
 		_ = res.Body.Close()
 	}
 	if err == nil || called || reason(err) != "the webhook's address is of a private network; the operator of this server can allow those" {
-		t.Errorf("this machine was called: %v, %v", called, err)
+		t.Errorf("a closed address was called: %v, %v", called, err)
 	}
-	if res, err = NewClient(true).Get(here.URL); err != nil {
+	if res, err = NewClient(nil).Get(here.URL); err != nil {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
 )
@@ -69,9 +71,18 @@ func (t *tails) of(c parley.ConversationID) bucket {
 }
 
 func (s *Store) readTail(ctx context.Context, c parley.ConversationID, b bucket) (tail, error) {
+	return scanTail(ctx, s.session.Query(selectTail, string(c), int64(b)), b)
+}
+
+// serialTail is readTail after everything that is under way on the bucket.
+func (s *Store) serialTail(ctx context.Context, c parley.ConversationID, b bucket) (tail, error) {
+	return scanTail(ctx, serially(s.session.Query(selectTail, string(c), int64(b))), b)
+}
+
+func scanTail(ctx context.Context, q *gocql.Query, b bucket) (tail, error) {
 	var head, count, marked *int64
 	var state []byte
-	found, err := one(ctx, s.session.Query(selectTail, string(c), int64(b)), &head, &count, &marked, &state)
+	found, err := one(ctx, q, &head, &count, &marked, &state)
 	if err != nil || !found {
 		return tail{}, err
 	}

@@ -1,6 +1,17 @@
 package cassandra
 
-import gocql "github.com/apache/cassandra-gocql-driver/v2"
+import (
+	"context"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+
+	parley "github.com/parley-im/parley"
+)
+
+// Leave places the acts of a full bucket.
+func (s *Store) Leave(ctx context.Context, c parley.ConversationID, k int) error {
+	return s.leave(ctx, c, bucket(k))
+}
 
 // Through makes a store connect through d.
 func (c Config) Through(d gocql.Dialer) Config {

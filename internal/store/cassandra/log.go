@@ -20,7 +20,8 @@ const maxAppend = 8 << 20
 // longest bodies stays small.
 const entriesPage = 256
 
-// The statements of log. Kind 0 is a slot, kind 1 an id.
+// The statements of log. Kind 0 is a slot, kind 1 an id; kind 2, an act, has
+// its own in acts.go.
 const (
 	insertFirst = `INSERT INTO log (conversation, bucket, kind, seq, id, entry, try) VALUES (?, ?, 0, ?, '', ?, ?) IF NOT EXISTS`
 	insertNext  = `INSERT INTO log (conversation, bucket, kind, seq, id, entry) VALUES (?, ?, 0, ?, '', ?)`
@@ -77,6 +78,13 @@ func checkAppend(a *store.Append) error {
 		}
 		if max(len(e.ID), len(e.Sender), len(e.Device)) > parley.MaxID {
 			return errors.New("cassandra: an id is too long")
+		}
+		for _, users := range [...][]parley.UserID{e.Mentions, e.Withheld} {
+			for _, u := range users {
+				if size += len(u); len(u) > parley.MaxID {
+					return errors.New("cassandra: an id is too long")
+				}
+			}
 		}
 		size += len(e.Body.Data)
 	}
@@ -140,7 +148,8 @@ type appending struct {
 }
 
 // prepare encodes what will be written. The first append of a bucket makes
-// sure that the bucket before is full and carries over what it ends with.
+// sure that the bucket before is full, carries over what it ends with, and puts
+// its acts where they are found from then on.
 func (w *appending) prepare(ctx context.Context) (err error) {
 	if w.try, err = w.s.nonce(); err != nil {
 		return err
@@ -150,13 +159,16 @@ func (w *appending) prepare(ctx context.Context) (err error) {
 	}
 	if w.bucket > 0 && w.a.Base == w.bucket.first()-1 {
 		err = w.s.persist(ctx, func(ctx context.Context) error {
-			before, err := w.s.readTail(ctx, w.a.Conversation, w.bucket-1)
+			before, err := w.s.serialTail(ctx, w.a.Conversation, w.bucket-1)
 			if err == nil && before.head != w.a.Base {
 				err = store.ErrConflict
 			}
 			w.state, w.marked = before.state, int64(before.marked)
 			return err
 		})
+		if err == nil {
+			err = w.s.leave(ctx, w.a.Conversation, w.bucket-1)
+		}
 	}
 	if w.a.State != nil {
 		w.state = encodeState(w.a.State)
@@ -191,6 +203,9 @@ func (w *appending) batch() *gocql.Batch {
 			b.Query(insertNext, c, k, int64(e.Seq), w.slots[i])
 		}
 		b.Query(insertID, c, k, string(e.ID), int64(e.Seq))
+		if isAct(e) {
+			b.Query(insertAct, c, k, int64(e.Ref), actID(e.Seq), encodeAct(e))
+		}
 	}
 	return b
 }

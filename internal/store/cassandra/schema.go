@@ -8,12 +8,19 @@ const eager = ` AND speculative_retry = 'MIN(99PERCENTILE,50MS)'`
 const wide = ` WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling_parameters': 'T4'}
 	AND compression = {'class': 'ZstdCompressor', 'chunk_length_in_kb': 16}` + eager
 
-// The tables. Rows of log are of two kinds (column kind): slots, one per entry,
-// written once, at (0, seq, ""), and ids, one per message id, at (1, 0, id).
-// Both are written, with the bucket's static columns, in one conditional
+// The tables. Rows of log are of three kinds (column kind): slots, one per
+// entry, written once, at (0, seq, ""), ids, one per message id, at (1, 0, id),
+// and acts, one for each entry that is one, at (2, target, its number).
+// All are written, with the bucket's static columns, in one conditional
 // batch, on the condition that the static head is the base and that the first
 // slot is free. A bucket's static columns repeat what held at its beginning, so
-// that the last bucket alone says where a conversation stands.
+// that the last bucket alone says where a conversation stands. Erasing writes a
+// slot, and the act of a reaction, over without its body, conditionally too.
+//
+// An act lies in the bucket of its own number, where the append can reach it;
+// table act has it by the bucket of what it points at, once the log has left
+// its bucket. Rows of act have 1 as their time, and 2 when they are erased, so
+// that an erasure outlives a copy made before it (see acts.go).
 //
 // There is no threshold to mind for the size of such a batch: Cassandra applies
 // batch_size_fail_threshold to batches over several partitions, and an append
@@ -48,6 +55,11 @@ var migrations = [][]string{1: {
 	`CREATE TABLE IF NOT EXISTS record (
 		part blob, key blob, version bigint, value blob, try blob,
 		PRIMARY KEY (part, key)
+	)` + wide,
+}, 2: {
+	`CREATE TABLE IF NOT EXISTS act (
+		conversation text, bucket bigint, target bigint, seq bigint, value blob,
+		PRIMARY KEY ((conversation, bucket), target, seq)
 	)` + wide,
 }}
 

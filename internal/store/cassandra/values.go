@@ -28,6 +28,11 @@ const (
 	entryRef    = 4
 	entryReply  = 6
 	entryCount  = 8
+
+	// Since schema 2; a list is the field, once for each.
+	entryMention   = 13
+	entryForwarded = 10
+	entryWithheld  = 15
 )
 
 // The tags of a conversation's state, and of the members in it.
@@ -37,6 +42,7 @@ const (
 	stateTitle   = 5
 	stateCreated = 2 // milliseconds, zigzag
 	stateMember  = 7
+	statePins    = 9 // numbers; since schema 2
 
 	memberUser  = 1
 	memberRole  = 3
@@ -57,6 +63,17 @@ const (
 	rowReadCount = 16
 	rowOwn       = 3
 	rowPast      = 5
+
+	// Since schema 2.
+	rowSpoke     = 18
+	rowMuted     = 20 // milliseconds, zigzag, and one
+	rowArchived  = 22
+	rowPinned    = 24
+	rowMentioned = 7 // numbers
+	rowHidden    = 9 // pairs
+	rowDraft     = 11
+	rowDraftTo   = 26
+	rowDraftAt   = 28 // as rowMuted
 )
 
 // value is what is being written.
@@ -81,7 +98,46 @@ func (v value) time(tag byte, t time.Time) value {
 	return v.number(tag, uint64(ms<<1)^uint64(ms>>63))
 }
 
+// moment is time for what may be no time at all, which is left out.
+func (v value) moment(tag byte, t time.Time) value {
+	if t.IsZero() {
+		return v
+	}
+	ms := t.UnixMilli()
+	return v.number(tag, uint64(ms<<1)^uint64(ms>>63)+1)
+}
+
+func (v value) flag(tag byte, b bool) value {
+	if !b {
+		return v
+	}
+	return v.number(tag, 1)
+}
+
+func (v value) users(tag byte, users []parley.UserID) value {
+	for _, u := range users {
+		v = v.text(tag, string(u))
+	}
+	return v
+}
+
+func (v value) seqs(tag byte, seqs []parley.Seq) value {
+	var list []byte
+	for _, seq := range seqs {
+		list = binary.AppendUvarint(list, uint64(seq))
+	}
+	return v.text(tag, string(list))
+}
+
 func timeOf(n uint64) time.Time { return time.UnixMilli(int64(n>>1) ^ -int64(n&1)).UTC() }
+
+// momentOf reads what moment wrote; fields never hands out a zero of ours.
+func momentOf(n uint64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return timeOf(n - 1)
+}
 
 var errValue = errors.New("a value of no known shape")
 
@@ -118,6 +174,7 @@ func encodeEntry(e *parley.Entry) []byte {
 	v := make(value, 0, 160+len(e.Body.Data))
 	v = append(v, valueShape).text(entryKind, string(e.Kind)).text(entrySender, string(e.Sender)).text(entryDevice, string(e.Device))
 	v = v.text(entryType, e.Body.Type).number(entryCount, e.Count).time(entryAt, e.At).text(entryID, string(e.ID))
+	v = v.users(entryMention, e.Mentions).flag(entryForwarded, e.Forwarded).users(entryWithheld, e.Withheld)
 	return v.number(entryRef, uint64(e.Ref)).number(entryReply, uint64(e.ReplyTo)).text(entryData, string(e.Body.Data))
 }
 
@@ -133,6 +190,8 @@ func decodeEntry(b []byte) (e parley.Entry, err error) {
 			e.ReplyTo = parley.Seq(n)
 		case entryCount:
 			e.Count = n
+		case entryForwarded:
+			e.Forwarded = n != 0
 		default:
 			return false
 		}
@@ -151,6 +210,10 @@ func decodeEntry(b []byte) (e parley.Entry, err error) {
 			e.Body.Type = string(s)
 		case entryData:
 			e.Body.Data = append([]byte(nil), s...)
+		case entryMention:
+			e.Mentions = append(e.Mentions, parley.UserID(s))
+		case entryWithheld:
+			e.Withheld = append(e.Withheld, parley.UserID(s))
 		default:
 			return false
 		}
@@ -166,7 +229,7 @@ func encodeState(c *parley.Conversation) []byte {
 		one := value{valueShape}.text(memberUser, string(m.User)).text(memberRole, string(m.Role))
 		v = v.text(stateMember, string(one.number(memberSince, uint64(m.Since)).number(memberUntil, uint64(m.Until))))
 	}
-	return v
+	return v.seqs(statePins, c.Pins)
 }
 
 func decodeState(b []byte) (*parley.Conversation, error) {
@@ -186,6 +249,8 @@ func decodeState(b []byte) (*parley.Conversation, error) {
 		case stateMember:
 			m, err := decodeMember(s)
 			c.Members, inner = append(c.Members, m), errors.Join(inner, err)
+		case statePins:
+			inner = errors.Join(inner, eachNumber(s, func(n uint64) { c.Pins = append(c.Pins, parley.Seq(n)) }))
 		default:
 			return false
 		}
@@ -231,7 +296,14 @@ func encodeRow(r *parley.Row) []byte {
 	for _, p := range r.Past {
 		past = binary.AppendUvarint(binary.AppendUvarint(past, uint64(p.Pos)), uint64(p.Head))
 	}
-	return v.text(rowOwn, string(own)).text(rowPast, string(past))
+	v = v.text(rowOwn, string(own)).text(rowPast, string(past))
+	p := &r.Personal
+	var hidden []byte
+	for _, run := range p.Hidden {
+		hidden = binary.AppendUvarint(binary.AppendUvarint(hidden, uint64(run.From)), uint64(run.To))
+	}
+	v = v.flag(rowSpoke, r.Spoke).seqs(rowMentioned, r.Mentioned).moment(rowMuted, p.Muted).flag(rowArchived, p.Archived).flag(rowPinned, p.Pinned)
+	return v.text(rowHidden, string(hidden)).text(rowDraft, p.Draft.Text).number(rowDraftTo, uint64(p.Draft.ReplyTo)).moment(rowDraftAt, p.Draft.At)
 }
 
 func decodeRow(b []byte) (r parley.Row, err error) {
@@ -245,6 +317,12 @@ func decodeRow(b []byte) (r parley.Row, err error) {
 		rowDelivered: func(n uint64) { r.Delivered = parley.Seq(n) },
 		rowRead:      func(n uint64) { r.Read = parley.Seq(n) },
 		rowReadCount: func(n uint64) { r.ReadCount = n },
+		rowSpoke:     func(n uint64) { r.Spoke = n != 0 },
+		rowMuted:     func(n uint64) { r.Personal.Muted = momentOf(n) },
+		rowArchived:  func(n uint64) { r.Personal.Archived = n != 0 },
+		rowPinned:    func(n uint64) { r.Personal.Pinned = n != 0 },
+		rowDraftTo:   func(n uint64) { r.Personal.Draft.ReplyTo = parley.Seq(n) },
+		rowDraftAt:   func(n uint64) { r.Personal.Draft.At = momentOf(n) },
 	}
 	err = fields(b, func(tag byte, n uint64) bool {
 		set := numbers[tag]
@@ -262,12 +340,33 @@ func decodeRow(b []byte) (r parley.Row, err error) {
 			inner = errors.Join(inner, pairs(s, func(a, b uint64) {
 				r.Past = append(r.Past, parley.Checkpoint{Pos: parley.Pos(a), Head: parley.Seq(b)})
 			}))
+		case rowMentioned:
+			inner = errors.Join(inner, eachNumber(s, func(n uint64) { r.Mentioned = append(r.Mentioned, parley.Seq(n)) }))
+		case rowHidden:
+			inner = errors.Join(inner, pairs(s, func(a, b uint64) {
+				r.Personal.Hidden = append(r.Personal.Hidden, parley.Run{From: parley.Seq(a), To: parley.Seq(b)})
+			}))
+		case rowDraft:
+			r.Personal.Draft.Text = string(s)
 		default:
 			return false
 		}
 		return true
 	})
 	return r, errors.Join(err, inner)
+}
+
+// eachNumber hands out numbers one by one.
+func eachNumber(b []byte, each func(n uint64)) error {
+	for len(b) > 0 {
+		first, n := binary.Uvarint(b)
+		if n <= 0 {
+			return errValue
+		}
+		each(first)
+		b = b[n:]
+	}
+	return nil
 }
 
 // pairs hands out numbers two by two.

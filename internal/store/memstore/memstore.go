@@ -29,10 +29,7 @@ type Store struct {
 	before, after func(op string) error
 }
 
-var (
-	_ store.Store = (*Store)(nil)
-	_ store.Acts  = (*Store)(nil)
-)
+var _ store.Store = (*Store)(nil)
 
 type conversation struct {
 	entries []parley.Entry
@@ -57,7 +54,7 @@ func New() *Store {
 }
 
 // Fail installs a hook that is asked before each write, by the name of its
-// method ("Append", "Settle", "WriteInboxes", "CommitRecords"). When it
+// method ("Append", "Erase", "Settle", "WriteInboxes", "CommitRecords"). When it
 // returns an error, the write returns it and nothing is written. The hook
 // runs without a lock of the store; nil removes it.
 func (s *Store) Fail(hook func(op string) error) {
@@ -189,12 +186,15 @@ func (s *Store) Acts(ctx context.Context, c parley.ConversationID, from, to parl
 		if conv == nil {
 			return
 		}
-		for i := range conv.entries {
-			if e := &conv.entries[i]; e.Kind.IsAct() && from <= e.Ref && e.Ref <= to {
-				out = append(out, parley.ActOf(e))
+		for i := min(from, parley.Seq(len(conv.entries))); i < parley.Seq(len(conv.entries)); i++ { // from does not act on itself
+			e := &conv.entries[i]
+			if e.Kind.IsAct() && 0 < e.Ref && e.Ref < e.Seq && from <= e.Ref && e.Ref <= to {
+				a := parley.ActOf(e)
+				a.Withheld = slices.Clone(a.Withheld)
+				out = append(out, a)
 			}
 		}
-		slices.SortStableFunc(out, func(a, b parley.Act) int { return cmp.Compare(a.Target, b.Target) })
+		slices.SortFunc(out, func(a, b parley.Act) int { return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Seq, b.Seq)) })
 	})
 	return out, err
 }
@@ -374,6 +374,9 @@ func cloneRow(r parley.Row) parley.Row {
 	r.Own = slices.Clone(r.Own)
 	r.Past = slices.Clone(r.Past)
 	r.Mentioned, r.Personal.Hidden = slices.Clone(r.Mentioned), slices.Clone(r.Personal.Hidden)
+	for _, t := range []*time.Time{&r.Personal.Muted, &r.Personal.Draft.At} {
+		*t = time.UnixMilli(t.UnixMilli()).UTC()
+	}
 	return r
 }
 

@@ -39,10 +39,32 @@ func TestFail(t *testing.T) {
 	}
 	s.Fail(nil)
 	s.FailAfter(func(string) error { return store.ErrUnavailable })
+	one.Entries[0].Body.Type = "a/b"
 	if err := s.Append(t.Context(), one); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("append: %v", err)
 	}
 	if h, err := s.Load(t.Context(), "c"); err != nil || h.Seq != 1 {
 		t.Fatalf("an append of unknown outcome is gone: head %d, %v", h.Seq, err)
+	}
+	body := func() string {
+		t.Helper()
+		es, err := s.Read(t.Context(), "c", 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return es[0].Body.Type
+	}
+	s.Fail(func(op string) error {
+		if op == "Erase" {
+			return store.ErrFull
+		}
+		return nil
+	})
+	if err := s.Erase(t.Context(), "c", []parley.Seq{1}); !errors.Is(err, store.ErrFull) || body() == "" {
+		t.Fatalf("a refused erasure: %v, the body is %q", err, body())
+	}
+	s.Fail(nil)
+	if err := s.Erase(t.Context(), "c", []parley.Seq{1}); !errors.Is(err, store.ErrUnavailable) || body() != "" {
+		t.Fatalf("an erasure of unknown outcome: %v, the body is %q", err, body())
 	}
 }

@@ -14,7 +14,7 @@ import (
 // onEngine runs do on the engine in use, beside its reads and writes. When
 // the engine breaks meanwhile, do is left behind with it; when the store is
 // closed, the context of do ends and Close waits for it.
-func (s *Store) onEngine(ctx context.Context, do func(context.Context, *pebble.DB) error) error {
+func (s *Store) onEngine(ctx context.Context, do func(context.Context, *engine) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *Store) onEngine(ctx context.Context, do func(context.Context, *pebble.D
 	done := make(chan error, 1)
 	// It ends with do, or is parked with a broken engine.
 	go func() {
-		_, err := safely(func() (struct{}, error) { return struct{}{}, do(ctx, eng.db) })
+		_, err := safely(func() (struct{}, error) { return struct{}{}, do(ctx, eng) })
 		done <- err
 	}()
 	for quit := s.quit; ; {
@@ -65,8 +65,8 @@ func (s *Store) Checkpoint(ctx context.Context, dir string) error {
 	if err := makeDir(fs, dir); err != nil {
 		return fmt.Errorf("pebblestore: make a directory for the copy: %w", err)
 	}
-	err := s.onEngine(ctx, func(_ context.Context, db *pebble.DB) error {
-		return db.Checkpoint(fs.PathJoin(dir, engineDir), pebble.WithFlushedWAL())
+	err := s.onEngine(ctx, func(_ context.Context, eng *engine) error {
+		return eng.db.Checkpoint(fs.PathJoin(dir, engineDir), pebble.WithFlushedWAL())
 	})
 	if err == nil {
 		err = syncDir(fs, dir)
@@ -129,11 +129,16 @@ func restore(fs vfs.FS, source, target string) error {
 	return nil
 }
 
-// Compact rewrites the store so that it takes the least room. It may take
-// long; writing goes on meanwhile.
+// Compact rewrites the store so that it takes the least room: what was erased
+// or replaced before the call is in no table any more. It may take long; writing
+// goes on meanwhile.
 func (s *Store) Compact(ctx context.Context) error {
-	err := s.onEngine(ctx, func(ctx context.Context, db *pebble.DB) error {
-		return db.Compact(ctx, []byte{0}, []byte{0xff}, true)
+	err := s.onEngine(ctx, func(ctx context.Context, eng *engine) error {
+		// Views that nobody reads would keep what they see.
+		if err := eng.closeRetired(); err != nil {
+			return err
+		}
+		return eng.db.Compact(ctx, []byte{0}, []byte{0xff}, true)
 	})
 	if err != nil {
 		return fmt.Errorf("pebblestore: compact: %w", err)

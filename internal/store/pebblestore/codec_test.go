@@ -56,6 +56,7 @@ func FuzzSeq(f *testing.F) {
 func FuzzKeys(f *testing.F) {
 	f.Add(entryKey(nil, "c", 300))
 	f.Add(idKey(nil, "g00000000000000000000000000", [hashLen]byte{1, 2, 3, 4, 5}, 1<<40))
+	f.Add(actKey(nil, "g00000000000000000000000000", 3, 1<<40))
 	f.Add(rowKey(nil, "u", "c"))
 	f.Add(recordKey(nil, "partition", "key"))
 	f.Add([]byte{spaceEntry, tagUUID, 1, 2})
@@ -69,6 +70,11 @@ func FuzzKeys(f *testing.F) {
 		if c, h, seq, err := takeIDKey(k); err == nil {
 			if c2, h2, seq2, err := takeIDKey(idKey(nil, c, h, seq)); err != nil || c2 != c || h2 != h || seq2 != seq {
 				t.Errorf("id key of %q %d: %q %d %v", c, seq, c2, seq2, err)
+			}
+		}
+		if c, target, seq, err := takeActKey(k); err == nil {
+			if c2, target2, seq2, err := takeActKey(actKey(nil, c, target, seq)); err != nil || c2 != c || target2 != target || seq2 != seq {
+				t.Errorf("act key of %q %d %d: %q %d %d %v", c, target, seq, c2, target2, seq2, err)
 			}
 		}
 		if u, c, err := takeRowKey(k); err == nil {
@@ -91,12 +97,17 @@ func FuzzEntry(f *testing.F) {
 		{Kind: parley.KindEdit, ID: "0197e4a2-7d1c-7b7e-8a51-0d7f5f2c9e11", Sender: "u0123456789abcdefghjkmnpqrs", Ref: 3, ReplyTo: 1, Count: 4,
 			Body: parley.Body{Type: "a/b"}},
 		{Kind: "kind.of.tomorrow", At: time.Time{}, Count: 9},
+		{Kind: parley.KindReaction, ID: "m", Sender: "u", Ref: 3, Count: 4, Withheld: []parley.UserID{"u", "u0123456789abcdefghjkmnpqrs"}},
+		{Kind: parley.KindMessage, ID: "m", Sender: "u", Count: 9, Mentions: []parley.UserID{"u"}, Forwarded: true, Withheld: []parley.UserID{"v"}},
+		{Kind: "kind.of.tomorrow", Forwarded: true, Count: 9},
 	} {
 		e.Seq = 9
 		f.Add(appendEntry(nil, &e), uint64(9))
 	}
 	f.Add([]byte{}, uint64(0))
 	f.Add([]byte{7}, uint64(1))
+	f.Add([]byte{7, 7, 0}, uint64(1))
+	f.Add([]byte{7, 1, 0xff}, uint64(1))
 	f.Fuzz(func(t *testing.T, b []byte, seq uint64) {
 		count, headErr := entryCount(b, parley.Seq(seq))
 		e, err := decodeEntry(b, "c", parley.Seq(seq))
@@ -118,6 +129,9 @@ func FuzzEntry(f *testing.F) {
 func FuzzValues(f *testing.F) {
 	f.Add(appendState(nil, &parley.Conversation{ID: "c", Kind: parley.Group, Title: "title", Members: []parley.Member{{User: "u", Role: parley.RoleOwner, Since: 1, Until: 2}}}))
 	f.Add(appendRow(nil, &parley.Row{Conversation: "c", Kind: parley.Direct, Pos: 9, Head: 9, Own: []parley.Run{{From: 3, To: 4}}, Past: []parley.Checkpoint{{Pos: 1, Head: 2}}}))
+	f.Add(appendState(nil, &parley.Conversation{ID: "c", Pins: []parley.Seq{3, 1 << 40}}))
+	f.Add(appendRow(nil, &actedRow))
+	f.Add(appendRow(nil, &parley.Row{Spoke: true, Personal: parley.Personal{Archived: true}}))
 	f.Add(appendRecord(nil, 3, []byte("value")))
 	f.Add(markValue{turn: 1, commit: 2, epoch: "e", manifest: manifest{name: "MANIFEST-000001", size: 3, sum: 4}}.encode())
 	f.Add([]byte{rowShape, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0})

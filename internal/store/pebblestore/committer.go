@@ -37,9 +37,9 @@ const (
 // part is one condition and what to write when it holds.
 type part struct {
 	kind   byte
-	c      parley.ConversationID // kindAppend, kindSettle
+	c      parley.ConversationID // kindAppend, kindSettle, kindErase
 	u      parley.UserID         // kindInbox
-	base   uint64                // the head or position believed in
+	base   uint64                // the head or position believed in; kindErase: the greatest number erased
 	next   uint64                // what it becomes
 	count  uint64                // kindAppend: the count at next
 	dirty  bool                  // kindAppend: set the mark
@@ -59,6 +59,7 @@ const (
 	kindSettle
 	kindInbox
 	kindRecords
+	kindErase
 )
 
 const (

@@ -19,6 +19,8 @@ func (c *committer) judge(r *request, p *part) (conflict, fault error) {
 		return c.judgeAppend(r, p)
 	case kindSettle:
 		return c.judgeSettle(r, p)
+	case kindErase:
+		return c.judgeErase(r, p)
 	case kindInbox:
 		pos, err := c.posOf(p.u)
 		if err != nil {

@@ -9,8 +9,13 @@ import (
 )
 
 // Format numbers the layout of keys and values below. It only grows; a store
-// of a greater format is refused.
-const Format = 1
+// of a greater format is refused, and one of a smaller format is read as it is
+// and says from then on that it has this one:
+//
+//	1: the beginning
+//	2: acts; entries with mentions, forwarded or withheld; states with pins;
+//	   rows with a user's wishes. What has none of these is written as before.
+const Format = 2
 
 // The first byte of a key says what it is. These numbers are on disk.
 const (
@@ -19,6 +24,7 @@ const (
 	spaceID     = 0x11 // conversation, hash of a message id, seq → nothing
 	spaceState  = 0x12 // conversation → parley.Conversation
 	spaceDirty  = 0x13 // conversation id, as it is → nothing
+	spaceAct    = 0x14 // conversation, target, seq → what its entry does to target
 	spaceRow    = 0x20 // user, conversation → parley.Row
 	spacePos    = 0x21 // user → the inbox's position
 	spaceRecord = 0x30 // length of partition, partition, key → version, value
@@ -63,6 +69,10 @@ func stateKey(b []byte, c parley.ConversationID) []byte {
 
 func dirtyKey(b []byte, c parley.ConversationID) []byte {
 	return append(append(b, spaceDirty), c...)
+}
+
+func actKey(b []byte, c parley.ConversationID, target, seq parley.Seq) []byte {
+	return appendSeq(appendSeq(conversationPrefix(b, spaceAct, c), uint64(target)), uint64(seq))
 }
 
 func rowPrefix(b []byte, u parley.UserID) []byte { return appendID(append(b, spaceRow), u) }
@@ -124,6 +134,25 @@ func takeIDKey(k []byte) (c parley.ConversationID, h [hashLen]byte, seq parley.S
 		return "", h, 0, errKey
 	}
 	return c, h, parley.Seq(n), nil
+}
+
+func takeActKey(k []byte) (c parley.ConversationID, target, seq parley.Seq, err error) {
+	if len(k) == 0 || k[0] != spaceAct {
+		return "", 0, 0, errKey
+	}
+	c, rest, err := takeID[parley.ConversationID](k[1:])
+	if err != nil {
+		return "", 0, 0, err
+	}
+	t, rest, err := takeSeq(rest)
+	if err != nil {
+		return "", 0, 0, err
+	}
+	n, rest, err := takeSeq(rest)
+	if err != nil || len(rest) != 0 {
+		return "", 0, 0, errKey
+	}
+	return c, parley.Seq(t), parley.Seq(n), nil
 }
 
 func takeRowKey(k []byte) (u parley.UserID, c parley.ConversationID, err error) {

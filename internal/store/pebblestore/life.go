@@ -84,6 +84,14 @@ func (s *Store) settleLife(eng *engine, m markValue, marked bool) (commit uint64
 	case db.commit < m.commit:
 		s.o.Logger.Error("store: THE END OF THE HISTORY WAS LOST: the database stands behind its high-water mark. "+
 			"Check the disk; devices will resync", "commit", db.commit, "mark", m.commit)
+	case db.format < Format:
+		// Nothing is rewritten; but a program that does not know this format
+		// must not open the store once something of it is in it.
+		b := eng.db.NewBatch()
+		if err := b.Set(keyFormat, uvarintValue(Format), nil); err != nil {
+			return 0, err
+		}
+		return db.commit, eng.applyNow(b)
 	default:
 		return db.commit, nil
 	}

@@ -45,6 +45,13 @@ func checkAppend(a *store.Append) error {
 		if err := checkIDs(string(a.Entries[i].ID), string(a.Entries[i].Sender), string(a.Entries[i].Device)); err != nil {
 			return err
 		}
+		for _, ids := range [...][]parley.UserID{a.Entries[i].Mentions, a.Entries[i].Withheld} {
+			for _, id := range ids {
+				if err := checkIDs(string(id)); err != nil {
+					return err
+				}
+			}
+		}
 		size += len(a.Entries[i].Body.Data)
 	}
 	if size > maxOp {
@@ -73,6 +80,10 @@ func (s *Store) Append(ctx context.Context, a store.Append) error {
 		r.op(opSet, func(b []byte) []byte { return entryKey(b, a.Conversation, e.Seq) },
 			func(b []byte) []byte { return appendEntry(b, e) })
 		r.op(opSet, func(b []byte) []byte { return idKey(b, a.Conversation, s.salt.hash(e.ID), e.Seq) }, nil)
+		if isAct(e) {
+			r.op(opSet, func(b []byte) []byte { return actKey(b, a.Conversation, e.Ref, e.Seq) },
+				func(b []byte) []byte { return appendAct(b, e) })
+		}
 	}
 	if a.State != nil {
 		r.op(opSet, func(b []byte) []byte { return stateKey(b, a.Conversation) },

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -219,13 +220,24 @@ func TestNewerFormat(t *testing.T) {
 	}
 	setFormat(Format + 1)
 	_, err := Open(small("/data", fs))
-	if err == nil || !strings.Contains(err.Error(), "/data") || !strings.Contains(err.Error(), "format 2") ||
+	if err == nil || !strings.Contains(err.Error(), "/data") || !strings.Contains(err.Error(), fmt.Sprintf("format %d", Format+1)) ||
 		!strings.Contains(err.Error(), "newer") {
 		t.Fatalf("open: %v", err)
 	}
 	setFormat(Format)
 	if got := written(t, fs, 1); got != epoch {
 		t.Error("a refused open changed the epoch")
+	}
+	// One of an older format says the newer one before anything of it is written,
+	// so that the program that wrote it does not misread what comes.
+	setFormat(1)
+	s, err := Open(small("/data", fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	if m, err := readMeta(s.end.eng.db); err != nil || m.format != Format || s.Epoch() != epoch {
+		t.Errorf("an older store has format %d now, epoch %q was %q: %v", m.format, s.Epoch(), epoch, err)
 	}
 }
 

@@ -13,20 +13,28 @@ import (
 // word itself follows.
 var (
 	kindCodes = []parley.Kind{1: parley.KindMessage, 2: parley.KindMembers, 3: parley.KindTitle,
-		4: parley.KindEdit, 5: parley.KindDelete, 6: parley.KindWithheld}
+		4: parley.KindEdit, 5: parley.KindDelete, 6: parley.KindWithheld, // 7 is entryMore
+		8: parley.KindReaction, 9: parley.KindPin, 10: parley.KindUnpin}
 	conversationCodes = []parley.ConversationKind{1: parley.Direct, 2: parley.Group}
 	roleCodes         = []parley.Role{1: parley.RoleOwner, 2: parley.RoleAdmin, 3: parley.RoleMember}
 )
 
 // The first byte of an entry: the code of its kind in three bits, and what
-// else is there.
+// else is there. Since format 2 the code may be entryMore: then a byte with the
+// whole code follows, and one that says what stands before the body.
 const (
 	entryKindMask  = 0x07
+	entryMore      = 0x07
 	entryHasRef    = 0x08
 	entryHasReply  = 0x10
 	entryPlain     = 0x20 // the body is parley.TextPlain
 	entryWideTime  = 0x40 // eight bytes of time instead of six
 	entryHasOthers = 0x80 // Count is not Seq: the difference follows
+
+	moreMentions  = 0x01
+	moreForwarded = 0x02
+	moreWithheld  = 0x04
+	moreKnown     = moreMentions | moreForwarded | moreWithheld
 )
 
 var errValue = errors.New("pebblestore: value of no known shape")
@@ -34,9 +42,10 @@ var errValue = errors.New("pebblestore: value of no known shape")
 // appendEntry writes e but its conversation and number, which are its key.
 // What neighbours share stands together at the front, for the compressor.
 func appendEntry(b []byte, e *parley.Entry) []byte {
-	flags := byte(max(slices.Index(kindCodes, e.Kind), 0))
-	if e.Kind == "" {
-		flags = 0
+	code, more := kindCode(e.Kind), entryMoreOf(e)
+	flags := code
+	if more != 0 || code > entryKindMask {
+		flags = entryMore
 	}
 	ms := e.At.UnixMilli()
 	if e.Ref != 0 {
@@ -55,7 +64,10 @@ func appendEntry(b []byte, e *parley.Entry) []byte {
 		flags |= entryHasOthers
 	}
 	b = append(b, flags)
-	if flags&entryKindMask == 0 {
+	if flags&entryKindMask == entryMore {
+		b = append(b, code, more)
+	}
+	if code == 0 {
 		b = appendString(b, string(e.Kind))
 	}
 	if flags&entryHasOthers != 0 {
@@ -78,14 +90,40 @@ func appendEntry(b []byte, e *parley.Entry) []byte {
 	if flags&entryHasReply != 0 {
 		b = binary.AppendUvarint(b, uint64(e.Seq-e.ReplyTo))
 	}
+	if more&moreMentions != 0 {
+		b = appendIDs(b, e.Mentions)
+	}
+	if more&moreWithheld != 0 {
+		b = appendIDs(b, e.Withheld)
+	}
 	return append(b, e.Body.Data...)
+}
+
+func kindCode(k parley.Kind) byte {
+	if k == "" {
+		return 0 // kindCodes has no word at 0, nor at entryMore
+	}
+	return byte(max(slices.Index(kindCodes, k), 0))
+}
+
+func entryMoreOf(e *parley.Entry) (more byte) {
+	if len(e.Mentions) > 0 {
+		more |= moreMentions
+	}
+	if e.Forwarded {
+		more |= moreForwarded
+	}
+	if len(e.Withheld) > 0 {
+		more |= moreWithheld
+	}
+	return more
 }
 
 // entryCount reads what the count of the entry seq is, and nothing else.
 func entryCount(b []byte, seq parley.Seq) (uint64, error) {
 	r := reader{b: b}
-	flags := r.byte()
-	if flags&entryKindMask == 0 {
+	flags, code, _ := r.entryHead()
+	if code == 0 {
 		r.bytes()
 	}
 	others := uint64(0)
@@ -98,8 +136,8 @@ func entryCount(b []byte, seq parley.Seq) (uint64, error) {
 func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entry, error) {
 	e := parley.Entry{Conversation: c, Seq: seq}
 	r := reader{b: b}
-	flags := r.byte()
-	e.Kind = word(&r, flags&entryKindMask, kindCodes)
+	flags, code, more := r.entryHead()
+	e.Kind = word(&r, code, kindCodes)
 	e.Count = uint64(seq)
 	if flags&entryHasOthers != 0 {
 		e.Count -= r.uvarint()
@@ -126,20 +164,46 @@ func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entr
 	if flags&entryHasReply != 0 {
 		e.ReplyTo = seq - parley.Seq(r.uvarint())
 	}
+	if more&moreMentions != 0 {
+		e.Mentions = r.ids()
+	}
+	if more&moreWithheld != 0 {
+		e.Withheld = r.ids()
+	}
+	e.Forwarded = more&moreForwarded != 0
 	if r.err == nil && len(r.b) > 0 {
 		e.Body.Data = append([]byte(nil), r.b...)
 	}
 	return e, r.err
 }
 
+// entryHead reads how an entry begins.
+func (r *reader) entryHead() (flags, code, more byte) {
+	flags = r.byte()
+	if code = flags & entryKindMask; code == entryMore {
+		if code, more = r.byte(), r.byte(); code == entryMore || more&^moreKnown != 0 {
+			r.fail(errValue)
+		}
+	}
+	return flags, code, more
+}
+
 // Values other than entries are few and begin with the number of their shape.
+// What fits the first shape is written in it: older programs' rows and ours
+// are then the same bytes.
 const (
 	stateShape = 1
+	statePins  = 2 // as 1, and then the pins
 	rowShape   = 1
+	rowWishes  = 2 // as 1, and then what appendWishes writes
 )
 
 func appendState(b []byte, c *parley.Conversation) []byte {
-	b = append(b, stateShape)
+	shape := byte(stateShape)
+	if len(c.Pins) > 0 {
+		shape = statePins
+	}
+	b = append(b, shape)
 	b = appendID(b, c.ID)
 	b = appendWord(b, c.Kind, conversationCodes)
 	b = appendString(b, c.Title)
@@ -151,12 +215,19 @@ func appendState(b []byte, c *parley.Conversation) []byte {
 		b = binary.AppendUvarint(b, uint64(m.Since))
 		b = binary.AppendUvarint(b, uint64(m.Until))
 	}
+	if shape == statePins {
+		b = binary.AppendUvarint(b, uint64(len(c.Pins)))
+		for _, seq := range c.Pins {
+			b = binary.AppendUvarint(b, uint64(seq))
+		}
+	}
 	return b
 }
 
 func decodeState(b []byte) (*parley.Conversation, error) {
 	r := reader{b: b}
-	if r.byte() != stateShape {
+	shape := r.byte()
+	if shape != stateShape && shape != statePins {
 		return nil, errValue
 	}
 	c := &parley.Conversation{ID: readID[parley.ConversationID](&r)}
@@ -173,32 +244,43 @@ func decodeState(b []byte) (*parley.Conversation, error) {
 		m.Role = word(&r, r.byte(), roleCodes)
 		m.Since, m.Until = parley.Seq(r.uvarint()), parley.Seq(r.uvarint())
 	}
+	if shape == statePins {
+		if c.Pins = make([]parley.Seq, r.count(1)); len(c.Pins) == 0 {
+			c.Pins = nil
+		}
+		for i := range c.Pins {
+			c.Pins[i] = parley.Seq(r.uvarint())
+		}
+	}
 	return c, r.end()
 }
 
 // appendRow writes r but its conversation, which is its key.
 func appendRow(b []byte, row *parley.Row) []byte {
-	b = appendWord(append(b, rowShape), row.Kind, conversationCodes)
+	shape, wishes := byte(rowShape), wishesOf(row)
+	if wishes != 0 {
+		shape = rowWishes
+	}
+	b = appendWord(append(b, shape), row.Kind, conversationCodes)
 	for _, n := range [...]uint64{uint64(row.Pos), uint64(row.Since), uint64(row.Until), uint64(row.Head), row.Count,
 		uint64(row.Delivered), uint64(row.Read), row.ReadCount, uint64(len(row.Own)), uint64(len(row.Past))} {
 		b = binary.AppendUvarint(b, n)
 	}
-	var last parley.Seq
-	for _, run := range row.Own {
-		b = binary.AppendUvarint(b, uint64(run.From-last))
-		b = binary.AppendUvarint(b, uint64(run.To-run.From))
-		last = run.To
-	}
+	b = appendRuns(b, row.Own)
 	for _, p := range row.Past { // counted back from the row: small numbers
 		b = binary.AppendUvarint(b, uint64(row.Pos-p.Pos))
 		b = binary.AppendUvarint(b, uint64(row.Head-p.Head))
+	}
+	if wishes != 0 {
+		b = appendWishes(b, row, wishes)
 	}
 	return b
 }
 
 func decodeRow(b []byte, c parley.ConversationID) (parley.Row, error) {
 	r := reader{b: b}
-	if r.byte() != rowShape {
+	shape := r.byte()
+	if shape != rowShape && shape != rowWishes {
 		return parley.Row{}, errValue
 	}
 	row := parley.Row{Conversation: c, Kind: word(&r, r.byte(), conversationCodes)}
@@ -210,21 +292,16 @@ func decodeRow(b []byte, c parley.ConversationID) (parley.Row, error) {
 	if past > uint64(len(r.b))/2 {
 		return row, errShort
 	}
-	if own > 0 {
-		row.Own = make([]parley.Run, own)
-	}
-	var last parley.Seq
-	for i := range row.Own {
-		from := last + parley.Seq(r.uvarint())
-		last = from + parley.Seq(r.uvarint())
-		row.Own[i] = parley.Run{From: from, To: last}
-	}
+	row.Own = r.runs(own)
 	if past > 0 {
 		row.Past = make([]parley.Checkpoint, past)
 	}
 	for i := range row.Past {
 		row.Past[i].Pos = row.Pos - parley.Pos(r.uvarint())
 		row.Past[i].Head = row.Head - parley.Seq(r.uvarint())
+	}
+	if shape == rowWishes {
+		r.wishes(&row)
 	}
 	return row, r.end()
 }
@@ -239,110 +316,4 @@ func decodeRecord(b []byte) (version uint64, value []byte, err error) {
 		err = errValue
 	}
 	return version, value, err
-}
-
-func appendWord[T ~string](b []byte, w T, codes []T) []byte {
-	if i := slices.Index(codes, w); i > 0 && w != "" {
-		return append(b, byte(i))
-	}
-	return appendString(append(b, 0), string(w))
-}
-
-func word[T ~string](r *reader, code byte, codes []T) T {
-	if code == 0 {
-		return T(r.bytes())
-	}
-	if int(code) >= len(codes) {
-		r.fail(errValue)
-		return ""
-	}
-	return codes[code]
-}
-
-// reader takes a value apart and remembers the first failure.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-	r.b = nil
-}
-
-func (r *reader) take(n int) []byte {
-	if len(r.b) < n {
-		r.fail(errShort)
-		return nil
-	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
-}
-
-func (r *reader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail(errShort)
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.fail(errShort)
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// count reads how many items of at least size bytes follow; a number that
-// cannot be true fails before anything is made for it.
-func (r *reader) count(size int) int {
-	n := r.uvarint()
-	if n > uint64(len(r.b)/size) {
-		r.fail(errShort)
-		return 0
-	}
-	return int(n)
-}
-
-func (r *reader) bytes() []byte {
-	s, rest, err := takeBytes(r.b)
-	if err != nil {
-		r.fail(err)
-		return nil
-	}
-	r.b = rest
-	return s
-}
-
-func (r *reader) end() error {
-	if r.err == nil && len(r.b) != 0 {
-		return errValue
-	}
-	return r.err
-}
-
-func readID[T ~string](r *reader) T {
-	id, rest, err := takeID[T](r.b)
-	if err != nil {
-		r.fail(err)
-		return ""
-	}
-	r.b = rest
-	return id
 }

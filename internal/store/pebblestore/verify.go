@@ -14,13 +14,15 @@ import (
 // Verified says how much Verify has looked at.
 type Verified struct {
 	Conversations, Entries, Users, Rows, Records uint64
+	Remains                                      uint64 // bodies of deleted messages: a crash came between a delete and its Erase. No problem of the store's
 	Problems                                     uint64
 }
 
 // Verify checks the store, as it stands at the call, against itself: that
 // the numbers of every conversation have no gap and their counts are right,
-// that each id leads to its entry and stands once, that markers and positions
-// hold together, and that no inbox row is ahead of its conversation. It tells
+// that each id leads to its entry and stands once, that each act leads to its
+// entry and is found from a message, that markers and positions hold together,
+// and that no inbox row is ahead of its conversation. It tells
 // report of each problem, in a sentence for the operator without content. The
 // error is of the checking itself: what cannot be read at all ends it, with
 // store.ErrCorrupt.
@@ -33,7 +35,7 @@ func (s *Store) Verify(ctx context.Context, report func(problem string)) (Verifi
 			return readErr("the store", err)
 		}
 		c.at = it
-		for _, part := range []func() error{c.logs, c.ids, c.states, c.marks, c.inboxes, c.positions, c.records} {
+		for _, part := range []func() error{c.logs, c.ids, c.acts, c.states, c.marks, c.inboxes, c.positions, c.records} {
 			if err = part(); err != nil {
 				break
 			}
@@ -99,7 +101,7 @@ func (c *check) logs() error {
 			c.problem("conversation %s: entry %d counts %d messages, not %d", id, seq, e.Count, want)
 		}
 		if err == nil {
-			if err := c.indexed(&e); err != nil {
+			if err := errors.Join(c.indexed(&e), c.points(&e)); err != nil {
 				return err
 			}
 		}
@@ -201,6 +203,15 @@ func (c *check) states() error {
 				c.problem("conversation %s: a membership is ahead of its head %d", id, h.seq)
 			}
 		}
+		for _, seq := range state.Pins {
+			e, found, err := c.entry(id, seq)
+			if err != nil {
+				return err
+			}
+			if !found || e.Kind != parley.KindMessage {
+				c.problem("conversation %s: entry %d is pinned and is no message", id, seq)
+			}
+		}
 		return nil
 	})
 }
@@ -270,6 +281,9 @@ func (c *check) row(u parley.UserID, row *parley.Row) error {
 	if row.Read > row.Head || row.Delivered > row.Head || row.ReadCount > row.Count {
 		c.problem("user %s: a marker of conversation %s is ahead of the row's head %d", u, row.Conversation, row.Head)
 		return nil
+	}
+	if n := len(row.Mentioned); n > 0 && row.Mentioned[n-1] > row.Head {
+		c.problem("user %s: the row of conversation %s is mentioned at %d, ahead of its head %d", u, row.Conversation, row.Mentioned[n-1], row.Head)
 	}
 	for _, at := range []struct {
 		seq   parley.Seq

@@ -59,6 +59,8 @@ func afterClose(w *world, s store.Store) map[string]error {
 	_, out["load"] = s.Load(w.ctx(), "c")
 	_, out["read"] = s.Read(w.ctx(), "c", 0, 1)
 	_, out["find"] = s.Find(w.ctx(), "c", "m1", 0)
+	_, out["acts"] = s.Acts(w.ctx(), "c", 1, 1)
+	out["erase"] = s.Erase(w.ctx(), "c", []parley.Seq{1})
 	_, out["dirty"] = s.DirtyAfter(w.ctx(), nil, "", 1)
 	out["settle"] = s.Settle(w.ctx(), "c", 1)
 	_, out["conversations"] = s.Conversations(w.ctx(), "", 1)

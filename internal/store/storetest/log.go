@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,14 @@ func everyField(t *testing.T, w *world) {
 		{Kind: "kind.of.tomorrow", ID: "~", Sender: "u", Count: 2, At: time.Unix(1<<40, 0), Body: parley.Body{Data: []byte("?")}},
 		{Kind: parley.KindMessage, ID: "z0123456789abcdefghijklmnop", Sender: "u", Count: 3, At: time.UnixMilli(-1)},
 		{Kind: parley.KindWithheld, ID: "w", Sender: "u", Count: 3, Ref: 8, ReplyTo: 1, At: time.Unix(0, 999_999)},
+		{Kind: parley.KindMessage, ID: "n", Sender: "u", Count: 4, Mentions: []parley.UserID{"u-bob", parley.UserID(long), "u0123456789abcdefghjkmnpqrs"}},
+		{Kind: parley.KindMessage, ID: "o", Sender: "u", Count: 5, Forwarded: true},
+		{Kind: parley.KindMessage, ID: "p", Sender: "u", Count: 6, Withheld: []parley.UserID{"u-eve"}, Body: parley.Body{Type: parley.TextPlain, Data: []byte("!")}},
+		{Kind: parley.KindReaction, ID: "q", Sender: "u", Count: 6, Ref: 12, Mentions: []parley.UserID{"a"}, Forwarded: true, Withheld: []parley.UserID{"a", "b"},
+			ReplyTo: 1, Body: parley.Body{Type: "x/y", Data: []byte("👍")}},
+		{Kind: parley.KindPin, ID: "r", Sender: "u", Count: 6, Ref: 12},
+		{Kind: parley.KindUnpin, ID: "s", Sender: "u", Count: 6, Ref: 12, Withheld: []parley.UserID{"b"}},
+		{Kind: "kind.of.tomorrow", ID: "t", Sender: "u", Count: 6, Forwarded: true},
 	}
 	for i := range entries {
 		entries[i].Conversation, entries[i].Seq = "c", parley.Seq(i+1)
@@ -154,20 +163,26 @@ func everyField(t *testing.T, w *world) {
 	w.append(store.Append{Conversation: "c", Entries: entries})
 	w.again()
 	entries[8].At = time.UnixMilli(0)
+	folded := entries[9]
+	folded.Seq, folded.ID, folded.Count, folded.Fold = 17, "u", 7, &parley.Fold{Deleted: true} // is not kept
+	w.append(store.Append{Conversation: "c", Base: 16, Entries: []parley.Entry{folded}})
+	folded.Fold = nil
+	entries = append(entries, folded)
 	wantEntries(t, w.read("c", 0, 100), entries)
 	for i := range entries {
 		if seq := w.find("c", entries[i].ID, 0); seq != parley.Seq(i+1) {
 			t.Errorf("id of entry %d found at %d", i+1, seq)
 		}
 	}
-	if h := w.load("c"); h.Count != 3 || h.Seq != 9 {
+	if h := w.load("c"); h.Count != 7 || h.Seq != 17 {
 		t.Errorf("head is %d, %d", h.Seq, h.Count)
 	}
 }
 
 func states(t *testing.T, w *world) {
 	first := &parley.Conversation{ID: "c", Kind: parley.Group, Title: "Häuser & \x00 Gärten", Created: clock, Members: []parley.Member{
-		{User: "u-ann", Role: parley.RoleOwner, Since: 1}, {User: "u-bob", Role: "role.of.tomorrow", Since: 1, Until: 9}}}
+		{User: "u-ann", Role: parley.RoleOwner, Since: 1}, {User: "u-bob", Role: "role.of.tomorrow", Since: 1, Until: 9}},
+		Pins: []parley.Seq{9, 2, 1 << 40}}
 	a := texts("c", 0, 2)
 	a.State = first
 	w.append(a)
@@ -176,31 +191,39 @@ func states(t *testing.T, w *world) {
 	if h := w.load("c"); h.Seq != 3 || !reflect.DeepEqual(h.State, first) {
 		t.Errorf("state is %+v", h.State)
 	}
+	w.append(store.Append{Conversation: "c", Base: 3, Entries: texts("c", 3, 1).Entries, State: &parley.Conversation{ID: "c", Pins: []parley.Seq{1}, Created: clock}})
+	if h := w.load("c"); !slices.Equal(h.State.Pins, []parley.Seq{1}) {
+		t.Errorf("the pins are %v", h.State.Pins)
+	}
 	second := &parley.Conversation{ID: "c", Kind: parley.Direct, Created: clock}
-	a = texts("c", 3, 1)
+	a = texts("c", 4, 1)
 	a.State = second
 	w.append(a)
-	if h := w.load("c"); h.Seq != 4 || !reflect.DeepEqual(h.State, second) {
+	if h := w.load("c"); h.Seq != 5 || !reflect.DeepEqual(h.State, second) {
 		t.Errorf("state is %+v", h.State)
 	}
 }
 
 func sharedValues(t *testing.T, w *world) {
 	a := texts("c", 0, 1)
-	a.State = &parley.Conversation{ID: "c", Created: clock, Members: []parley.Member{{User: "u-ann"}}}
+	a.Entries[0].Mentions, a.Entries[0].Withheld = []parley.UserID{"u-bob"}, []parley.UserID{"u-eve"}
+	a.State = &parley.Conversation{ID: "c", Created: clock, Members: []parley.Member{{User: "u-ann"}}, Pins: []parley.Seq{1}}
 	w.append(a)
-	a.Entries[0].Body.Data[0] = '!'
-	a.State.Members[0].User = "!"
-	a.State.Title = "!"
+	bend := func(e *parley.Entry, c *parley.Conversation) {
+		e.Body.Data[0], e.Mentions[0], e.Withheld[0] = '!', "!", "!"
+		c.Members[0].User, c.Title, c.Pins[0] = "!", "!", 77
+	}
+	bend(&a.Entries[0], a.State)
 	for range 2 {
 		got := w.read("c", 0, 1)
-		wantEntries(t, got, texts("c", 0, 1).Entries)
-		got[0].Body.Data[0] = '!'
+		want := texts("c", 0, 1).Entries
+		want[0].Mentions, want[0].Withheld = []parley.UserID{"u-bob"}, []parley.UserID{"u-eve"}
+		wantEntries(t, got, want)
 		h := w.load("c")
-		if h.State == nil || h.State.Title != "" || h.State.Members[0].User != "u-ann" {
+		if h.State == nil || h.State.Title != "" || h.State.Members[0].User != "u-ann" || h.State.Pins[0] != 1 {
 			t.Fatalf("state is %+v", h.State)
 		}
-		h.State.Title, h.State.Members[0].User = "!", "!"
+		bend(&got[0], h.State)
 	}
 }
 

@@ -37,7 +37,7 @@ type testCase struct {
 
 // Run holds the engine to the contract.
 func Run(t *testing.T, open Opener) {
-	for _, group := range [][]testCase{logCases, findCases, dirtyCases, inboxCases, recordCases, censusCases, lifeCases, concurrencyCases} {
+	for _, group := range [][]testCase{logCases, findCases, actCases, eraseCases, dirtyCases, inboxCases, recordCases, censusCases, lifeCases, concurrencyCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				w := &world{t: t, place: open(t)}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
@@ -81,6 +82,13 @@ func row(c parley.ConversationID, pos parley.Pos) parley.Row {
 		Delivered: n - 1, Read: n - 5, ReadCount: uint64(n) - 6,
 		Own:  []parley.Run{{From: n - 4, To: n - 3}, {From: n - 1, To: n - 1}},
 		Past: []parley.Checkpoint{{Pos: 0, Head: 1}, {Pos: pos - 1, Head: n - 2}},
+
+		Mentioned: []parley.Seq{n - 4, n - 2}, Spoke: true,
+		Personal: parley.Personal{
+			Muted: clock.Add(time.Duration(pos) * time.Hour), Archived: pos%2 == 0, Pinned: pos%2 == 1,
+			Hidden: []parley.Run{{From: 2, To: 2}, {From: n - 9, To: n - 6}},
+			Draft:  parley.Draft{Text: "unfinished ü", ReplyTo: n - 3, At: clock.Add(time.Duration(pos) * time.Minute)},
+		},
 	}
 }
 
@@ -133,6 +141,7 @@ var inboxCases = []testCase{
 			w.wantInbox("u", 300, row("b", 2), row("c", 7), row("a", 8), bare)
 			w.wantInbox("u2", 3, row("a", 3))
 		}},
+	{"inbox/every wish", "Values returned are what was written.", "a wish that the codec forgot, or that takes another along", wishes},
 	{"inbox/fence", "If the inbox's position is still Base …; otherwise that write's Err is ErrConflict and nothing of it is written.",
 		"two writers of one inbox that give the same positions away",
 		func(t *testing.T, w *world) {
@@ -190,11 +199,14 @@ var inboxCases = []testCase{
 			if err := w.write("u", 0, r); err != nil {
 				t.Fatal(err)
 			}
-			r.Own[0].From, r.Past[0].Head = 77, 77
+			bend := func(r *parley.Row) {
+				r.Own[0].From, r.Past[0].Head, r.Mentioned[0], r.Personal.Hidden[0].From = 77, 77, 77, 77
+			}
+			bend(&r)
 			for range 2 {
 				w.wantInbox("u", 1, row("a", 1))
 				in := w.inbox("u")
-				in.Rows[0].Own[0].From, in.Rows[0].Past[0].Head = 77, 77
+				bend(&in.Rows[0])
 			}
 		}},
 	{"inbox/many", "It grows with conversations, not with messages.", "rows lost between many users and conversations",
@@ -215,6 +227,33 @@ var inboxCases = []testCase{
 				w.wantInbox(one.User, 40, one.Rows...)
 			}
 		}},
+}
+
+// wishes writes rows that each have one of a user's wishes, and nothing else.
+func wishes(t *testing.T, w *world) {
+	rows := []parley.Row{
+		{},
+		{Spoke: true},
+		{Mentioned: []parley.Seq{1, 300, 1 << 40}},
+		{Personal: parley.Personal{Archived: true}},
+		{Personal: parley.Personal{Pinned: true}},
+		{Personal: parley.Personal{Muted: clock}},
+		{Personal: parley.Personal{Muted: time.UnixMilli(0).UTC()}},
+		{Personal: parley.Personal{Muted: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		{Personal: parley.Personal{Hidden: []parley.Run{{From: 1, To: 1}, {From: 3, To: 1 << 40}}}},
+		{Personal: parley.Personal{Draft: parley.Draft{Text: "t"}}},
+		{Personal: parley.Personal{Draft: parley.Draft{ReplyTo: 7}}},
+		{Personal: parley.Personal{Draft: parley.Draft{At: clock}}},
+		{Spoke: true, Head: 9, Count: 9, Personal: parley.Personal{Pinned: true, Muted: clock, Draft: parley.Draft{Text: strings.Repeat("d", 16<<10), At: clock}}},
+	}
+	for i := range rows {
+		rows[i].Conversation, rows[i].Pos = parley.ConversationID(fmt.Sprintf("c%d", i)), parley.Pos(i+1)
+	}
+	if err := w.write("u", 0, rows...); err != nil {
+		t.Fatal(err)
+	}
+	w.again()
+	w.wantInbox("u", parley.Pos(len(rows)), rows...)
 }
 
 func (w *world) commit(partition string, changes ...store.Change) error {

@@ -154,6 +154,8 @@ export interface Last {
   sender: string;
   at: string;
   text: string;
+  /** it says nothing any more */
+  deleted?: boolean;
 }
 
 /** Row is one conversation in the reader's list. */
@@ -432,14 +434,14 @@ export interface GroupInvite {
   link?: string;
 }
 
-/** Edition is one wording of a message that was edited, the first one included (GET …/entries/{seq}/edits). */
+/** Edition is one wording of a message that was edited, the first one included (GET …/edits/{seq}). */
 export interface Edition {
   seq: number;
   at: string;
   body?: Body;
 }
 
-/** Reactor is one member's reaction (GET …/entries/{seq}/reactions). */
+/** Reactor is one member's reaction (GET …/reactions/{seq}). */
 export interface Reactor {
   user: string;
   text: string;
@@ -508,6 +510,11 @@ export interface BotWebhook {
 export interface BotPatch {
   name?: string;
   webhook?: string;
+}
+
+/** BotToken is a bot's new token; the one before is no good any more. */
+export interface BotToken {
+  token: string;
 }
 
 /** Replay has a webhook told again, from a time on. */

@@ -1,0 +1,6 @@
+//go:build !race
+
+package convo_test
+
+// interleavings is how many races are run.
+const interleavings = 10_000
