@@ -46,12 +46,12 @@ func init() { // help is one of them, and lists them
 		{name: "unarchive", does: "bring it back", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setArchived(c, false) }},
 		{name: "keep", does: "keep it at the top of the list", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setKept(c, true) }},
 		{name: "unkeep", does: "no more", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setKept(c, false) }},
-		{name: "accept", takes: "[@a]", does: "accept a request", run: contact(client.ContactAccepted, "Accepted")},
-		{name: "reject", takes: "[@a]", does: "reject a request", run: contact(client.ContactRejected, "Rejected; they are not told")},
-		{name: "contact", takes: "@a", does: "ask somebody to be a contact", run: contact(client.ContactRequested, "Asked")},
+		{name: "accept", takes: "[@a]", does: "accept a request", run: contact(client.ContactAccepted, "Accepted %s")},
+		{name: "reject", takes: "[@a]", does: "reject a request", run: contact(client.ContactRejected, "Rejected %s; they are not told")},
+		{name: "contact", takes: "@a", does: "ask somebody to be a contact", run: contact(client.ContactRequested, "Asked %s")},
 		{name: "contacts", does: "how you stand with others", run: func(s *state, _ *chat, _ string) []effect { s.contactsPanel(); return []effect{readContacts()} }},
-		{name: "block", takes: "[@a]", does: "hear nothing more of somebody; they are not told", run: contact(client.ContactBlocked, "Blocked; they are not told")},
-		{name: "unblock", takes: "[@a]", does: "hear of them again", run: contact(client.ContactUnblocked, "Unblocked")},
+		{name: "block", takes: "[@a]", does: "hear nothing more of somebody; they are not told", run: contact(client.ContactBlocked, "Blocked %s; they are not told")},
+		{name: "unblock", takes: "[@a]", does: "hear of them again", run: contact(client.ContactUnblocked, "Unblocked %s")},
 		{name: "name", takes: "Name", does: "the name others see", run: (*state).cmdName},
 		{name: "status", takes: "[text]", does: "a line of your own that others see", run: (*state).cmdStatus},
 		{name: "receipts", takes: "on|off", does: "whether others see what you read, and you what they did", run: (*state).cmdReceipts},
@@ -250,8 +250,12 @@ func (s *state) setContact(c *chat, arg, to, text string) []effect {
 	if id, known := s.handleOf(handle); known {
 		user = string(id)
 	}
+	if state := s.contacts[parley.UserID(user)].State; to == client.ContactAccepted && state != "pending" && state != "accepted" {
+		s.complain("@" + handle + " did not ask to be a contact; answer them, or :contact @" + handle + " asks")
+		return nil
+	}
 	rev := max(s.contacts[parley.UserID(user)].Rev+1, uint64(s.now.UnixMilli()))
-	return s.wishes(errand{User: user, State: to, Rev: rev, Text: text + " @" + handle})
+	return s.wishes(errand{User: user, State: to, Rev: rev, Text: fmt.Sprintf(text, "@"+handle)})
 }
 
 func (s *state) cmdName(_ *chat, arg string) []effect {

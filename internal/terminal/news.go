@@ -195,7 +195,11 @@ func (s *state) hearRow(row *wire.Row) {
 	if c.row.Pos == 0 && s.synced {
 		c.arrived = s.now
 	}
+	was := s.folderOf(c)
 	c.row = *row
+	if c == s.open && was == s.folder {
+		s.folder = s.folderOf(c) // who answers a stranger goes along
+	}
 	if row.With != nil {
 		s.meet(*row.With)
 		if stands := s.chats[client.To(row.With.Handle)]; stands != nil && stands != s.open {
