@@ -296,9 +296,12 @@ func TestOfflineStart(t *testing.T) {
 		{Conversation: "db", ID: "left1", Sender: "ua", Body: client.Text("left over")},
 		{Conversation: client.To("bob"), ID: "left2", Sender: "ua", Body: client.Text("by name")},
 		{Conversation: client.To("zed"), ID: "left3", Sender: "ua", Body: client.Text("to zed")},
+		{Conversation: "db", ID: "left4", Sender: "ua", Kind: parley.KindEdit, Body: client.Text("left and edited")},
+	}, func(_ parley.ConversationID, act parley.MessageID) parley.MessageID {
+		return map[parley.MessageID]parley.MessageID{"left4": "left1"}[act]
 	}, nil)
 	st.did = append(st.did, st.begin("@bob")...)
-	st.see("left over", "by name", "waiting", "3 messages wait", "Lunch", "@zed", "Connecting…")
+	st.see("left and edited (edited)", "by name", "waiting", "4 messages wait", "Lunch", "@zed", "Connecting…")
 	st.wanted()
 	st.press("new", "enter")
 	st.want(`say to:bob 0 "new"`)

@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config) error {
 	d := newDriver(ctx, cfg.Client, cfg.Queue, cfg.Shelf, func(msg tea.Msg) { program.Send(msg) })
 	s := newState(cfg.Client.Credentials().User, cfg.Now(), cfg.Zone, cfg.Client.NewMessageID)
 	s.unshelve(readShelf(cfg.Shelf, s.me.ID))
-	s.adopt(cfg.Queue.Pending(), cfg.Queue.Failed())
+	s.adopt(cfg.Queue.Pending(), cfg.Queue.About, cfg.Queue.Failed())
 	first := s.begin(cfg.To)
 	for _, e := range s.errands {
 		first = append(first, e)
