@@ -125,6 +125,9 @@ func TestEnqueueAbout(t *testing.T) {
 	if q, err = openQueue(d, nil); err != nil {
 		t.Fatal(err)
 	}
+	if p := q.Pending(); len(p) != 4 || q.About("c1", p[3].ID) != "bad" || q.About("c1", "good") != "" {
+		t.Errorf("pending: %+v", p)
+	}
 	if err := c.Flush(t.Context(), q, Notes{}); err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +223,10 @@ func TestNewRequests(t *testing.T) {
 		`PATCH /v1/conversations/c1 {"muted":true,"muted_until":"1970-01-01T00:00:00.000Z","archived":true,"pinned":true,"draft":{"text":"x"}}`: func() error {
 			return c.SetPersonal(ctx, "c1", parley.PersonalChange{Muted: &at, Archived: &yes, Pinned: &yes, Draft: &parley.Draft{Text: "x"}})
 		},
-		`PATCH /v1/conversations/c1 {"muted":false}`:             func() error { return c.SetPersonal(ctx, "c1", parley.PersonalChange{Muted: &time.Time{}}) },
-		`POST /v1/conversations/c1/hidden {"entries":[4,5]}`:     func() error { return c.Hide(ctx, "c1", 4, 5) },
-		`GET /v1/conversations/c1/edits/4?limit=200`:     func() error { _, err := c.Editions(ctx, "c1", 4); return err },
-		`GET /v1/conversations/c1/reactions/4?limit=200`: func() error { _, err := c.Reactors(ctx, "c1", 4); return err },
+		`PATCH /v1/conversations/c1 {"muted":false}`:         func() error { return c.SetPersonal(ctx, "c1", parley.PersonalChange{Muted: &time.Time{}}) },
+		`POST /v1/conversations/c1/hidden {"entries":[4,5]}`: func() error { return c.Hide(ctx, "c1", 4, 5) },
+		`GET /v1/conversations/c1/edits/4?limit=200`:         func() error { _, err := c.Editions(ctx, "c1", 4); return err },
+		`GET /v1/conversations/c1/reactions/4?limit=200`:     func() error { _, err := c.Reactors(ctx, "c1", 4); return err },
 		`GET /v1/search?after=1970-01-01T00%3A00%3A00.000Z&conversation=c1&limit=50&q=a+b&sender=bob`: func() error {
 			for _, err := range c.Search(ctx, Search{Text: "a b", Conversation: "c1", Sender: "bob", After: at}) {
 				return err

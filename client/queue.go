@@ -255,6 +255,17 @@ func (q *Queue) Pending() []parley.Post {
 	return out
 }
 
+// About returns the message that a pending act is about, if it was queued with
+// EnqueueAbout; else it is empty.
+func (q *Queue) About(conv parley.ConversationID, act parley.MessageID) parley.MessageID {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.index[key{conv, act}]; it != nil {
+		return it.about
+	}
+	return ""
+}
+
 // Failed returns the messages that were given up and not yet forgotten.
 func (q *Queue) Failed() []Failure {
 	q.mu.Lock()

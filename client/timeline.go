@@ -59,6 +59,8 @@ func (t *Timeline) Add(entries ...Entry) {
 func (t *Timeline) add(e Entry) {
 	if had := t.entries[e.Seq]; had != nil && had.AsOf >= e.AsOf {
 		return
+	} else if n := len(t.order); had == nil && n > 0 && t.order[n-1] < e.Seq {
+		t.order = append(t.order, e.Seq) // nearly always: the newest
 	} else if had == nil {
 		t.order = nil
 	}

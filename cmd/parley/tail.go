@@ -206,7 +206,19 @@ func happening(e *client.Entry) string {
 	case parley.KindTitle:
 		return "(changed the title)"
 	case parley.KindEdit:
-		return fmt.Sprintf("(edited %d)", e.Ref)
+		if e.Deleted || e.Body.Type != parley.TextPlain {
+			return fmt.Sprintf("(edited %d)", e.Ref)
+		}
+		return fmt.Sprintf("(edited %d: %s)", e.Ref, visible(string(e.Body.Data)))
+	case parley.KindReaction:
+		if len(e.Body.Data) == 0 {
+			return fmt.Sprintf("(took back a reaction to %d)", e.Ref)
+		}
+		return fmt.Sprintf("(reacted to %d: %s)", e.Ref, visible(string(e.Body.Data)))
+	case parley.KindPin:
+		return fmt.Sprintf("(pinned %d)", e.Ref)
+	case parley.KindUnpin:
+		return fmt.Sprintf("(took down %d)", e.Ref)
 	case parley.KindDelete:
 		return fmt.Sprintf("(deleted %d)", e.Ref)
 	case parley.KindWithheld:

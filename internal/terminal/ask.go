@@ -58,7 +58,6 @@ type (
 		text  string
 		err   error
 		after func(s *state) []effect // when it did
-		undo  func(s *state)          // when it did not
 	}
 )
 

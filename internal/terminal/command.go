@@ -46,12 +46,12 @@ func init() { // help is one of them, and lists them
 		{name: "unarchive", does: "bring it back", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setArchived(c, false) }},
 		{name: "keep", does: "keep it at the top of the list", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setKept(c, true) }},
 		{name: "unkeep", does: "no more", chat: true, run: func(s *state, c *chat, _ string) []effect { return s.setKept(c, false) }},
-		{name: "accept", takes: "[@a]", does: "accept a request", run: contact(client.ContactAccepted, "Accepted")},
-		{name: "reject", takes: "[@a]", does: "reject a request", run: contact(client.ContactRejected, "Rejected; they are not told")},
-		{name: "contact", takes: "@a", does: "ask somebody to be a contact", run: contact(client.ContactRequested, "Asked")},
+		{name: "accept", takes: "[@a]", does: "accept a request", run: contact(client.ContactAccepted, "Accepted %s")},
+		{name: "reject", takes: "[@a]", does: "reject a request", run: contact(client.ContactRejected, "Rejected %s; they are not told")},
+		{name: "contact", takes: "@a", does: "ask somebody to be a contact", run: contact(client.ContactRequested, "Asked %s")},
 		{name: "contacts", does: "how you stand with others", run: func(s *state, _ *chat, _ string) []effect { s.contactsPanel(); return []effect{readContacts()} }},
-		{name: "block", takes: "[@a]", does: "hear nothing more of somebody; they are not told", run: contact(client.ContactBlocked, "Blocked; they are not told")},
-		{name: "unblock", takes: "[@a]", does: "hear of them again", run: contact(client.ContactUnblocked, "Unblocked")},
+		{name: "block", takes: "[@a]", does: "hear nothing more of somebody; they are not told", run: contact(client.ContactBlocked, "Blocked %s; they are not told")},
+		{name: "unblock", takes: "[@a]", does: "hear of them again", run: contact(client.ContactUnblocked, "Unblocked %s")},
 		{name: "name", takes: "Name", does: "the name others see", run: (*state).cmdName},
 		{name: "status", takes: "[text]", does: "a line of your own that others see", run: (*state).cmdStatus},
 		{name: "receipts", takes: "on|off", does: "whether others see what you read, and you what they did", run: (*state).cmdReceipts},
@@ -214,17 +214,17 @@ func (s *state) setMuted(c *chat, on bool, arg string) []effect {
 			until, text = s.now.Add(d).UTC(), "Muted until "+s.now.Add(d).In(s.zone).Format("Mon 15:04")
 		}
 	}
-	return []effect{personal(c.id, fmt.Sprint("mute ", on), text, parley.PersonalChange{Muted: &until}, func(r *wire.Row) { r.Muted = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Muted: &until}, Text: text})
 }
 
 func (s *state) setArchived(c *chat, on bool) []effect {
 	text := map[bool]string{true: "Archived", false: "Back in the list"}[on]
-	return []effect{personal(c.id, fmt.Sprint("archive ", on), text, parley.PersonalChange{Archived: &on}, func(r *wire.Row) { r.Archived = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Archived: &on}, Text: text})
 }
 
 func (s *state) setKept(c *chat, on bool) []effect {
 	text := map[bool]string{true: "Kept at the top", false: "No longer at the top"}[on]
-	return []effect{personal(c.id, fmt.Sprint("keep ", on), text, parley.PersonalChange{Pinned: &on}, func(r *wire.Row) { r.Pinned = on })}
+	return s.wishes(errand{Conversation: c.id, Personal: &parley.PersonalChange{Pinned: &on}, Text: text})
 }
 
 // contact returns the command that asks for a contact's state: of the person
@@ -246,20 +246,16 @@ func (s *state) setContact(c *chat, arg, to, text string) []effect {
 		s.complain("That is you")
 		return nil
 	}
-	user, known := handle, parley.UserID("")
-	if id, ok := s.handleOf(handle); ok {
-		user, known = string(id), id
+	user := handle
+	if id, known := s.handleOf(handle); known {
+		user = string(id)
 	}
-	had, stood := s.contacts[known]
-	rev := max(had.Rev+1, uint64(s.now.UnixMilli()))
-	if to == client.ContactBlocked && known != "" { // here at once
-		s.contacts[known] = wire.Contact{User: s.people[known], State: to, Rev: rev}
+	if state := s.contacts[parley.UserID(user)].State; to == client.ContactAccepted && state != "pending" && state != "accepted" {
+		s.complain("@" + handle + " did not ask to be a contact; answer them, or :contact @" + handle + " asks")
+		return nil
 	}
-	return []effect{setContact(user, to, rev, text+" @"+handle, func(s *state) {
-		if delete(s.contacts, known); stood {
-			s.contacts[known] = had
-		}
-	})}
+	rev := max(s.contacts[parley.UserID(user)].Rev+1, uint64(s.now.UnixMilli()))
+	return s.wishes(errand{User: user, State: to, Rev: rev, Text: fmt.Sprintf(text, "@"+handle)})
 }
 
 func (s *state) cmdName(_ *chat, arg string) []effect {

@@ -20,6 +20,8 @@ type (
 	quit struct{}
 	// redraw draws everything anew.
 	redraw struct{}
+	// rest gives the terminal back to the shell for a while.
+	rest struct{}
 	// clip puts a text onto the clipboard, through the terminal.
 	clip struct{ text string }
 	// keep queues a post; about is the message it is about if that has no
@@ -69,8 +71,9 @@ type driver struct {
 	shelf  string
 	tell   func(tea.Msg)
 
-	posts chan keep     // to the goroutine that queues, in order
-	marks chan struct{} // capacity one: something is to be marked
+	errands chan errand   // to the goroutine that tells them, in order
+	posts   chan keep     // to the goroutine that queues, in order
+	marks   chan struct{} // capacity one: something is to be marked
 
 	writing sync.Mutex // held while the shelf is written
 
@@ -84,7 +87,7 @@ const maxUnkept = 256
 func newDriver(ctx context.Context, c *client.Client, q *client.Queue, shelf string, tell func(tea.Msg)) *driver {
 	return &driver{
 		ctx: ctx, client: c, queue: q, voice: new(client.Voice), shelf: shelf, tell: tell,
-		posts: make(chan keep, maxUnkept), marks: make(chan struct{}, 1), marked: map[parley.ConversationID]mark{},
+		errands: make(chan errand, maxUnkept), posts: make(chan keep, maxUnkept), marks: make(chan struct{}, 1), marked: map[parley.ConversationID]mark{},
 	}
 }
 
@@ -95,6 +98,8 @@ func (d *driver) do(effects []effect) tea.Cmd {
 		switch e := e.(type) {
 		case quit:
 			cmds = append(cmds, tea.Quit)
+		case rest:
+			cmds = append(cmds, tea.Suspend)
 		case redraw:
 			cmds = append(cmds, tea.ClearScreen)
 		case clip:
@@ -112,6 +117,11 @@ func (d *driver) do(effects []effect) tea.Cmd {
 				_ = d.queue.Forget(e.conv, e.id) // it is told again the next time, and no more
 				return nil
 			})
+		case errand:
+			select {
+			case d.errands <- e:
+			default: // the shelf has it; the next run tells it
+			}
 		case mark:
 			d.mark(e)
 		case putAway:
@@ -201,7 +211,7 @@ func (d *driver) tellMarks() {
 func (d *driver) shelve(s shelf) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	if d.shelf != "" && (len(s.Rows) > 0 || len(s.Contacts) > 0) {
+	if d.shelf != "" && (len(s.Rows) > 0 || len(s.Errands) > 0) {
 		_ = s.write(d.shelf)
 	}
 }

@@ -91,8 +91,8 @@ func TestSizes(t *testing.T) {
 		func() { st.press("f1") },
 	} {
 		open()
-		for w := 1; w < 140; w += 7 {
-			for h := 1; h < 40; h += 3 {
+		for w := 1; w < 140; w += 11 {
+			for h := 1; h < 40; h += 7 {
 				st.tell(tea.WindowSizeMsg{Width: w, Height: h})
 				if w >= 16 && h >= 6 {
 					st.frame()

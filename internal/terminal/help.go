@@ -9,7 +9,7 @@ var keysHelp = []struct {
 }{
 	{"Everywhere", [][2]string{
 		{"Tab", "composer, timeline, list"}, {"Ctrl+N Ctrl+P", "next, previous conversation"}, {"Ctrl+K", "open a conversation by name"},
-		{"Ctrl+F", "search"}, {"F1", "this help"}, {"Ctrl+C", "leave; what waits is sent the next time"},
+		{"Ctrl+F", "search"}, {"F1", "this help"}, {"Ctrl+L Ctrl+Z", "draw anew; back to the shell for a while"}, {"Ctrl+C", "leave; what waits is sent the next time"},
 	}},
 	{"Composer", [][2]string{
 		{"Enter", "send"}, {"Alt+Enter", "a new line"}, {"Up", "when empty: edit your last message"}, {"@", "completes members"},

@@ -17,6 +17,8 @@ func (s *state) press(msg tea.KeyPressMsg) []effect {
 		return append(s.leave(), quit{})
 	case "ctrl+l":
 		return []effect{redraw{}}
+	case "ctrl+z":
+		return []effect{rest{}}
 	}
 	if s.ask != nil {
 		q := s.ask
@@ -282,7 +284,11 @@ func (s *state) hide(c *chat, it item) []effect {
 		s.complain("It is on its way; wait until it is sent")
 		return nil
 	}
-	return []effect{hideEntry(c.id, it.key.seq)}
+	out := s.choose(c, -1) // who goes on deletes upwards
+	if c.selected == it.key {
+		out = append(out, s.choose(c, 1)...)
+	}
+	return append(out, s.wishes(errand{Conversation: c.id, Hide: []parley.Seq{it.key.seq}, Text: "Deleted for you"})...)
 }
 
 // composeKey takes a key for the composer.

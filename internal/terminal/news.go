@@ -74,6 +74,8 @@ func (s *state) hear(msg tea.Msg) []effect {
 		}
 	case done:
 		return s.hearDone(msg)
+	case errandDone:
+		return s.hearErrand(msg)
 	case tick:
 		return s.hearTick(msg.now)
 	}
@@ -107,8 +109,7 @@ func (s *state) hearOnline(w wire.ServerFrame) []effect {
 func (s *state) hearNews(n *client.News) []effect {
 	if n.Reset {
 		for _, c := range s.chats {
-			c.lines, c.whole, c.oldest, c.begun, c.busy = client.NewTimeline(s.self()), false, 0, false, false
-			c.bottom, c.below = key{}, 0
+			s.empty(c)
 		}
 	}
 	var out []effect
@@ -143,9 +144,22 @@ func (s *state) hearNews(n *client.News) []effect {
 	return append(out, s.reading()...)
 }
 
+// empty forgets what was said in c; it is read again when c is opened.
+func (s *state) empty(c *chat) {
+	c.lines, c.whole, c.oldest, c.begun, c.busy = client.NewTimeline(s.self()), false, 0, false, false
+	c.bottom, c.below, c.selected = key{}, 0, key{}
+	c.lines.Hide(runsOf(&c.row))
+}
+
+// maxHeld bounds the entries held of a conversation that is not open.
+const maxHeld = 4000
+
 // hearEntry takes an entry of the stream.
 func (s *state) hearEntry(e client.Entry) []effect {
 	c := s.chat(e.Conversation)
+	if c != s.open && len(c.lines.Numbers()) >= maxHeld {
+		s.empty(c)
+	}
 	c.lines.Add(e)
 	delete(c.typing, e.Sender)
 	s.settle(e.ID)
@@ -181,21 +195,31 @@ func (s *state) hearRow(row *wire.Row) {
 	if c.row.Pos == 0 && s.synced {
 		c.arrived = s.now
 	}
+	was := s.folderOf(c)
 	c.row = *row
+	if c == s.open && was == s.folder {
+		s.folder = s.folderOf(c) // who answers a stranger goes along
+	}
 	if row.With != nil {
 		s.meet(*row.With)
 		if stands := s.chats[client.To(row.With.Handle)]; stands != nil && stands != s.open {
 			delete(s.chats, stands.id) // it stood for this one
 		}
 	}
-	runs := make([]parley.Run, len(row.Hidden))
-	for i, r := range row.Hidden {
-		runs[i] = parley.Run{From: parley.Seq(r[0]), To: parley.Seq(r[1])}
-	}
-	c.lines.Hide(runs)
+	c.lines.Hide(runsOf(row))
+	s.applyAll()
 	if row.Draft != nil && c.draft.text == "" && c.draftAt.IsZero() && c != s.open {
 		c.draft = draft{text: row.Draft.Text, replyTo: parley.Seq(row.Draft.ReplyTo)}
 	}
+}
+
+// runsOf returns what the user deleted for themselves.
+func runsOf(row *wire.Row) []parley.Run {
+	out := make([]parley.Run, len(row.Hidden))
+	for i, r := range row.Hidden {
+		out[i] = parley.Run{From: parley.Seq(r[0]), To: parley.Seq(r[1])}
+	}
+	return out
 }
 
 func (s *state) hearReceipt(r parley.Receipt) {
@@ -228,12 +252,16 @@ func (s *state) hearContacts(msg contactsRead) {
 		s.contacts[parley.UserID(c.User.ID)] = c
 		s.meet(c.User)
 	}
+	s.applyAll()
 }
 
 // hearPage takes a page of the past.
 func (s *state) hearPage(msg pageRead) []effect {
 	c := s.chat(msg.conv)
 	c.busy = false
+	if msg.before != 0 && !c.whole {
+		return nil // what it stands before was forgotten meanwhile
+	}
 	if msg.err != nil {
 		c.seek = 0
 		if s.link.up {
@@ -337,6 +365,7 @@ func (s *state) hold(c *chat, w *wire.Conversation) {
 			}
 		}
 	}
+	s.applyAll()
 	pins := make([]parley.Seq, len(w.Pins))
 	for i, seq := range w.Pins {
 		pins[i] = parley.Seq(seq)
@@ -388,9 +417,6 @@ func (s *state) hearOpened(msg opened) []effect {
 func (s *state) hearDone(msg done) []effect {
 	if msg.err != nil {
 		s.complain(sentence(msg.err))
-		if msg.undo != nil {
-			msg.undo(s)
-		}
 		return nil
 	}
 	if msg.text != "" {

@@ -53,46 +53,11 @@ func invite(conv parley.ConversationID, uses, hours uint64) effect {
 	}}
 }
 
-// personal changes what this user wants of a conversation. The list shows it
-// when the server has it; other devices are told by the row.
-func personal(conv parley.ConversationID, what, text string, p parley.PersonalChange, now func(r *wire.Row)) effect {
-	return command(what+" "+string(conv), text, func(ctx context.Context, c *client.Client) error {
-		return c.SetPersonal(ctx, conv, p)
-	}, func(s *state) []effect {
-		now(&s.chat(conv).row)
-		return nil
-	})
-}
-
 // saveDraft has the server keep a draft. If it cannot, nothing is lost here.
 func saveDraft(conv parley.ConversationID, d parley.Draft) effect {
 	return call{fmt.Sprintf("draft %s %q", conv, d.Text), func(ctx context.Context, c *client.Client) tea.Msg {
 		_ = c.SetPersonal(ctx, conv, parley.PersonalChange{Draft: &d})
 		return nil
-	}}
-}
-
-func hideEntry(conv parley.ConversationID, seq parley.Seq) effect {
-	return command(fmt.Sprint("hide ", conv, " ", seq), "Deleted for you", func(ctx context.Context, c *client.Client) error {
-		return c.Hide(ctx, conv, seq)
-	})
-}
-
-// setContact changes how this user stands with another. A block is asked for
-// again until there is an answer.
-func setContact(user, to string, rev uint64, text string, undo func(s *state)) effect {
-	return call{fmt.Sprint("contact ", user, " ", to), func(ctx context.Context, c *client.Client) tea.Msg {
-		try := func(ctx context.Context) error {
-			_, err := c.SetContact(ctx, user, to, rev)
-			return err
-		}
-		var err error
-		if to == client.ContactBlocked {
-			err = c.Retry(ctx, nil, try)
-		} else {
-			err = try(ctx)
-		}
-		return done{text: text, err: err, after: func(*state) []effect { return []effect{readContacts()} }, undo: undo}
 	}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/parley-im/parley"
@@ -13,13 +14,16 @@ import (
 )
 
 // shelf is what the next run knows before the server says anything: how
-// conversations and people are called. It is a file in the owner's directory.
-// What is said is not on it; the server has that.
+// conversations and people are called, and what the server is still to be told
+// beside the queue. It is a file in the owner's directory. What was said is not
+// on it, but for the last line of each conversation; the server has that.
 type shelf struct {
 	Version  int            `json:"version"`
 	User     string         `json:"user"` // whose it is
 	Rows     []wire.Row     `json:"rows"`
 	Contacts []wire.Contact `json:"contacts"`
+	Errands  []errand       `json:"errands,omitempty"` // not told yet
+	Drafts   []wire.Row     `json:"drafts,omitempty"`  // ids and drafts that the server does not have
 }
 
 const shelfVersion = 1
@@ -48,7 +52,9 @@ func (s *shelf) write(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync() // an errand may be on it
+	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -62,10 +68,14 @@ func (s *shelf) write(path string) error {
 
 // shelve returns what the next run should know.
 func (s *state) shelve() shelf {
-	out := shelf{Version: shelfVersion, User: s.me.ID}
+	s.stow()
+	out := shelf{Version: shelfVersion, User: s.me.ID, Errands: slices.Clone(s.errands)}
 	for _, c := range s.everyChat() {
 		if c.row.Pos > 0 {
 			out.Rows = append(out.Rows, c.row)
+		}
+		if !c.draftAt.IsZero() && c.draft.editing.none() {
+			out.Drafts = append(out.Drafts, wire.Row{ID: string(c.id), Draft: &wire.Draft{Text: c.draft.text, ReplyTo: uint64(c.draft.replyTo)}})
 		}
 	}
 	for _, c := range s.contacts {
@@ -84,4 +94,11 @@ func (s *state) unshelve(old shelf) {
 		s.contacts[parley.UserID(c.User.ID)] = c
 		s.meet(c.User)
 	}
+	for _, d := range old.Drafts {
+		if c := s.place(parley.ConversationID(d.ID)); d.Draft != nil {
+			c.draft, c.draftAt = draft{text: d.Draft.Text, replyTo: parley.Seq(d.Draft.ReplyTo)}, s.now
+		}
+	}
+	s.errands = old.Errands
+	s.applyAll()
 }

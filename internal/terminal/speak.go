@@ -56,10 +56,10 @@ func (s *state) waits(c *chat) (messages, acts []*waiting) {
 }
 
 // adopt takes what an earlier run left in a queue.
-func (s *state) adopt(pending []parley.Post, failed []client.Failure) {
+func (s *state) adopt(pending []parley.Post, about func(parley.ConversationID, parley.MessageID) parley.MessageID, failed []client.Failure) {
 	for _, p := range pending {
 		s.place(p.Conversation)
-		s.waiting = append(s.waiting, &waiting{post: p, kept: true, at: s.now})
+		s.waiting = append(s.waiting, &waiting{post: p, about: about(p.Conversation, p.ID), kept: true, at: s.now})
 	}
 	for _, f := range failed {
 		s.place(f.Post.Conversation)

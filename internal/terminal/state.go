@@ -39,6 +39,7 @@ type state struct {
 	presence map[parley.UserID]wire.Presence
 	contacts map[parley.UserID]wire.Contact
 	asked    map[parley.UserID]bool // their names are on the way
+	errands  []errand               // what the server does not have yet
 	waiting  []*waiting             // what this user said and the stream has not told
 
 	// where the user is

@@ -2,6 +2,8 @@ package terminal
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -61,17 +63,17 @@ func TestActs(t *testing.T) {
 	st.press("d", "y") // not alice's: y is no answer
 	st.want()
 	st.press("d", "m")
-	st.want("hide db 6")
+	st.want("hide db [6]")
 	st.press("e")
 	st.want()
 	st.see("Only your own messages can be edited")
-	st.press("up", "up", "d", "y") // 4, her own
+	st.press("up", "d", "y") // 4, her own
 	st.want(`delete db 4 ""`)
 	st.see("message deleted")
 	st.press("up", "e", "!", "enter")
 	st.want("typing{db}", `edit db 3 "你好世界 👍🏽!"`)
 	st.see("(edited)")
-	st.press("esc", "up", "f", "lun", "enter")
+	st.press("esc", "f", "lun", "enter")
 	if got := st.wanted(); len(got) != 1 || !strings.HasPrefix(got[0], "say gl 0") || !strings.HasSuffix(got[0], "forwarded") {
 		t.Errorf("forwarding: %q", got)
 	}
@@ -210,6 +212,7 @@ func TestCommands(t *testing.T) {
 		{":pins", "", "Bob: Where to today?"},
 		{":help", "", "Alt+Enter"},
 		{":)", `say gl 0 ":)"`, ""},
+		{":p", `say gl 0 ":p"`, ""},
 		{"::rename is a command", `say gl 0 ":rename is a command"`, ""},
 	} {
 		st := newStage(t)
@@ -293,9 +296,12 @@ func TestOfflineStart(t *testing.T) {
 		{Conversation: "db", ID: "left1", Sender: "ua", Body: client.Text("left over")},
 		{Conversation: client.To("bob"), ID: "left2", Sender: "ua", Body: client.Text("by name")},
 		{Conversation: client.To("zed"), ID: "left3", Sender: "ua", Body: client.Text("to zed")},
+		{Conversation: "db", ID: "left4", Sender: "ua", Kind: parley.KindEdit, Body: client.Text("left and edited")},
+	}, func(_ parley.ConversationID, act parley.MessageID) parley.MessageID {
+		return map[parley.MessageID]parley.MessageID{"left4": "left1"}[act]
 	}, nil)
 	st.did = append(st.did, st.begin("@bob")...)
-	st.see("left over", "by name", "waiting", "3 messages wait", "Lunch", "@zed", "Connecting…")
+	st.see("left and edited (edited)", "by name", "waiting", "4 messages wait", "Lunch", "@zed", "Connecting…")
 	st.wanted()
 	st.press("new", "enter")
 	st.want(`say to:bob 0 "new"`)
@@ -310,6 +316,62 @@ func TestOfflineStart(t *testing.T) {
 	st.see("Yan", "hello yan")
 	if strings.Contains(st.frame(), "@yan  ") {
 		t.Errorf("it is there twice:\n%s", st.frame())
+	}
+}
+
+// TestErrands kills: a wish that is lost with the connection or the program,
+// that the server's older word takes back meanwhile, or that goes on looking
+// done when it was refused.
+func TestErrands(t *testing.T) {
+	st := newStage(t)
+	st.withBob()
+	st.tell(lost{errGone})
+	st.wanted()
+	st.press(":archive", "enter", ":block", "enter", "esc", "x")
+	st.see("the server is told when it is back")
+	st.want("archive true db", "contact ub blocked", "hide db [6]")
+	row := wire.Row{ID: "db", Kind: "direct", With: &wire.User{ID: "ub", Handle: "bob", Name: "Bob"}, Head: 6, Read: 6, Pos: 9}
+	st.tell(online{wire.ServerFrame{}}, news{client.News{Cursor: "e.9", Rows: []wire.Row{row}}}, contactsRead{})
+	if c := st.chats["db"]; !c.row.Archived || !st.blocked("ub") || strings.Contains(st.frame(), "See you") {
+		t.Errorf("the server's older word won:\n%s", st.frame())
+	}
+	next := newStage(t)
+	next.state = newState(st.me, noon, time.UTC, st.newID)
+	next.unshelve(st.shelve())
+	if len(next.errands) != 3 || !next.blocked("ub") || !next.chats["db"].row.Archived {
+		t.Errorf("the next run knows %+v", next.errands)
+	}
+	for _, e := range slices.Clone(st.errands) {
+		st.tell(errandDone{e, parley.E(parley.Forbidden, "", "you may not")})
+	}
+	if c := st.chats["db"]; c.row.Archived || st.blocked("ub") || len(st.errands) > 0 {
+		t.Error("what was refused looks done")
+	}
+	st.see("you may not", "See you")
+}
+
+// TestShelf kills: a shelf of another account that is taken for one's own, one
+// that others can read, and a damaged one that keeps the program from starting.
+func TestShelf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shelf")
+	kept := newStage(t).shelve()
+	if err := kept.write(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := readShelf(path, "ua"); len(got.Rows) != 3 {
+		t.Errorf("read %+v", got)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if got := readShelf(path, "ub"); len(got.Rows) > 0 {
+		t.Error("it is of another account")
+	}
+	if err := os.WriteFile(path, []byte(`{"version":1,"user":"ua","rows":[{`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := readShelf(path, "ua"); len(got.Rows) > 0 {
+		t.Error("it is damaged")
 	}
 }
 
@@ -445,6 +507,32 @@ func TestScroll(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestScrollBack kills: a way down that is not the way up, or does not end at
+// the newest.
+func TestScrollBack(t *testing.T) {
+	st := newStage(t)
+	st.tell(st.openNow("db"))
+	var entries []client.Entry
+	for seq := parley.Seq(1); seq <= 60; seq++ {
+		entries = append(entries, said("db", seq, "ub", int(1000-seq), strings.Repeat(fmt.Sprint("number ", seq, " "), int(seq%7)+1)))
+	}
+	st.tell(page("db", 0, 60, entries...))
+	c, newest := st.chats["db"], st.window()
+	for _, n := range []int{1, 7, 20, 33} {
+		st.scroll(c, 5)
+		at := st.window()
+		st.scroll(c, n)
+		st.scroll(c, -n)
+		if got := st.window(); !slices.Equal(got, at) {
+			t.Errorf("%d up and down again:\n%s\n\n%s", n, strings.Join(at, "\n"), strings.Join(got, "\n"))
+		}
+	}
+	st.scroll(c, -1000)
+	if !c.bottom.none() || !slices.Equal(st.window(), newest) {
+		t.Error("the end is not the end")
+	}
 }
 
 // window is the timeline as it is shown, without what is empty.

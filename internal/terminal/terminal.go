@@ -46,8 +46,8 @@ type Config struct {
 }
 
 // Run shows the client until the person leaves or ctx is done. It returns an
-// error only if there is no screen to show it on, or this device was signed
-// out.
+// error only if there is no screen to show it on: whatever else fails is told
+// on the screen.
 func Run(ctx context.Context, cfg Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -55,8 +55,11 @@ func Run(ctx context.Context, cfg Config) error {
 	d := newDriver(ctx, cfg.Client, cfg.Queue, cfg.Shelf, func(msg tea.Msg) { program.Send(msg) })
 	s := newState(cfg.Client.Credentials().User, cfg.Now(), cfg.Zone, cfg.Client.NewMessageID)
 	s.unshelve(readShelf(cfg.Shelf, s.me.ID))
-	s.adopt(cfg.Queue.Pending(), cfg.Queue.Failed())
+	s.adopt(cfg.Queue.Pending(), cfg.Queue.About, cfg.Queue.Failed())
 	first := s.begin(cfg.To)
+	for _, e := range s.errands {
+		first = append(first, e)
+	}
 	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(cfg.In), tea.WithOutput(cfg.Out), tea.WithEnvironment(cfg.Environ), tea.WithoutSignalHandler()}
 	if cfg.Width > 0 {
 		options = append(options, tea.WithWindowSize(cfg.Width, cfg.Height))
@@ -64,7 +67,7 @@ func Run(ctx context.Context, cfg Config) error {
 	m := &model{state: s, driver: d, now: cfg.Now, first: first, shown: cfg.shown}
 	program = tea.NewProgram(m, options...)
 	var running sync.WaitGroup
-	for _, f := range []func(){d.keeps, d.tellMarks, d.subscribe, d.flush} {
+	for _, f := range []func(){d.keeps, d.tellMarks, d.subscribe, d.flush, d.runErrands} {
 		running.Go(f)
 	}
 	_, err := program.Run()

@@ -141,7 +141,7 @@ func (s *state) title(width int) string {
 // presenceOf says who of c is there.
 func (s *state) presenceOf(c *chat) string {
 	if c.row.Until != 0 {
-		return "you left"
+		return "no longer a member"
 	}
 	if c.isGroup() {
 		text := plural(len(c.members), "member", "members")
@@ -235,7 +235,11 @@ func (s *state) below(width int) string {
 		return s.theme.accent.Render(s.fit(text, width))
 	}
 	if c.row.Request && c.row.With != nil {
-		return s.theme.accent.Render(s.fit("A stranger wrote: answer, :accept, :reject or :block @"+c.row.With.Handle, width))
+		text := "A stranger wrote: answer, or :block them"
+		if s.contacts[parley.UserID(c.row.With.ID)].State == "pending" {
+			text = "A stranger wrote: answer, :accept, :reject or :block them"
+		}
+		return s.theme.accent.Render(s.fit(text, width))
 	}
 	return s.theme.faint.Render(s.fit(s.whoTypes(c), width))
 }
@@ -321,7 +325,7 @@ func (s *state) linkWords() string {
 	words := "Online"
 	switch {
 	case s.link.ended:
-		words = "Signed out"
+		words = "Stopped: " + Visible(s.link.why)
 	case !s.link.up && s.link.why == "connecting":
 		words = "Connecting…"
 	case !s.link.up:

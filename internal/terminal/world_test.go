@@ -113,7 +113,9 @@ func (st *stage) wanted() []string {
 			out = append(out, text)
 		case mark:
 			out = append(out, fmt.Sprintf("mark %s %d %d", e.conv, e.delivered, e.read))
-		case watch: // it is asked all the time
+		case watch, putAway: // they are wanted all the time
+		case errand:
+			out = append(out, e.what())
 		default:
 			out = append(out, strings.TrimPrefix(fmt.Sprintf("%T%v", e, e), "terminal."))
 		}
