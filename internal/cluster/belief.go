@@ -18,8 +18,9 @@ type belief struct {
 	gone  map[NodeID]uint64 // the incarnation that said goodbye
 
 	view   *View
-	proof  proof // of agreement and of the node table
-	agreed mark  // since when all members agree; unset: they do not
+	turned time.Duration // when the members, or what they say of themselves, changed last
+	proof  proof         // of agreement and of the node table
+	agreed mark          // since when all members agree; unset: they do not
 	ticked time.Duration
 	table  table
 
@@ -60,7 +61,7 @@ func newBelief(cfg *Config, self Member) *belief {
 		cfg: cfg, self: self, peers: make(map[NodeID]*peer), gone: make(map[NodeID]uint64),
 		table: newTable(cfg), why: "the node has just started",
 	}
-	b.view = NewView(0, b.table.tenure, []Member{self}, cfg.Shards)
+	b.view = NewView(0, b.table.tenure, []Member{self}, cfg.Shards).Follow(self.ID, nil)
 	return b
 }
 
@@ -161,6 +162,13 @@ func (b *belief) lapse(at time.Duration) {
 	b.table.lapse(at)
 }
 
+// undisputed reports whether nobody can be settled in another view than this
+// node's: who is has a heartbeat of ours with its digest that we sent at most
+// an echo ago.
+func (b *belief) undisputed(at time.Duration) bool {
+	return b.table.shown(at).why == "" && (at-b.turned >= b.cfg.echo() || b.cfg.seeded.noTurned)
+}
+
 // judge decides anew who is a member and whether the view is settled.
 func (b *belief) judge(at time.Duration) {
 	members := []Member{b.self}
@@ -174,9 +182,10 @@ func (b *belief) judge(at time.Duration) {
 	if next := NewView(0, b.table.tenure, members, 0); next.Digest != b.view.Digest {
 		b.unsettle("the members have just changed")
 		b.agreed = mark{}
-		b.view = NewView(0, b.table.tenure, members, b.cfg.Shards)
+		b.view = NewView(0, b.table.tenure, members, b.cfg.Shards).Follow(b.self.ID, b.view)
+		b.turned = at
 	} else if !slices.Equal(next.Members, b.view.Members) {
-		b.view = b.view.with(b.view.Term, b.view.Tenure)
+		b.view = b.view.with(b.self.ID, b.view.Term, b.view.Tenure)
 		b.view.Members = next.Members
 	}
 
@@ -205,7 +214,7 @@ func (b *belief) judge(at time.Duration) {
 	if b.why != "" {
 		b.terms++
 		b.why = ""
-		b.view = b.view.with(b.terms, b.table.tenure)
+		b.view = b.view.with(b.self.ID, b.terms, b.table.tenure)
 	}
 }
 
@@ -213,7 +222,7 @@ func (b *belief) judge(at time.Duration) {
 func (b *belief) unsettle(why string) {
 	b.why = why
 	if b.view.Term != 0 || b.view.Tenure != b.table.tenure {
-		b.view = b.view.with(0, b.table.tenure)
+		b.view = b.view.with(b.self.ID, 0, b.table.tenure)
 	}
 }
 

@@ -195,8 +195,12 @@ func (w *world) check() {
 			continue
 		}
 		for _, b := range ids {
-			if other := nodes[b].View(); other.Term != 0 && other.Digest != view.Digest {
+			other := nodes[b].View()
+			if other.Term != 0 && other.Digest != view.Digest {
 				w.violated(nodes, "%s and %s are settled in different views", a, b)
+			}
+			if other.Digest != view.Digest && nodes[b].Undisputed() {
+				w.violated(nodes, "%s is settled in a view that %s, whose own is another, calls impossible", a, b)
 			}
 			if _, in := view.Member(b); !in && nodes[b].Announced() {
 				w.violated(nodes, "%s is announced and not in the settled view of %s", b, a)
