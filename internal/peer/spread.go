@@ -40,15 +40,18 @@ func (it *item) conversation() *parley.Conversation {
 }
 
 // Spread takes commits to the members' inboxes, wherever they live. It is
-// convo's publisher, and fanout's inboxes of everybody.
-type Spread struct {
-	p *Peers
+// convo's publisher.
+type Spread struct{ p *Peers }
 
-	mu    sync.Mutex
+// Batch is where conversations stand, on its way to the members' inboxes,
+// wherever they live. It is fanout's inboxes of everybody. One goroutine has
+// it: a sweep's batch must not be flushed, or given up, by a settling's.
+type Batch struct {
+	p     *Peers
 	noted []note // by Advance, until Flush
 }
 
-// note is one member's part of a sweep.
+// note is one member's part of a batch.
 type note struct {
 	user    parley.UserID
 	advance parley.Advance
@@ -56,6 +59,9 @@ type note struct {
 
 // Spread returns what takes commits to everybody.
 func (p *Peers) Spread() *Spread { return &Spread{p: p} }
+
+// Batch begins a batch.
+func (p *Peers) Batch() *Batch { return &Batch{p: p} }
 
 // Publish implements convo.Publisher.
 func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
@@ -87,28 +93,22 @@ func (s *Spread) Confirm(c *parley.Conversation, e *parley.Entry, told func(erro
 }
 
 // Advance notes where a conversation stands, for Flush.
-func (s *Spread) Advance(user parley.UserID, a parley.Advance) {
-	s.mu.Lock()
-	s.noted = append(s.noted, note{user, a})
-	s.mu.Unlock()
+func (b *Batch) Advance(user parley.UserID, a parley.Advance) {
+	b.noted = append(b.noted, note{user, a})
 }
 
 // Flush returns when everything advanced before is durable, wherever it is.
-func (s *Spread) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	noted := s.noted
-	s.noted = nil
-	s.mu.Unlock()
-	for len(noted) > 0 {
-		left, err := s.deliver(ctx, noted)
-		if len(left) == 0 {
+func (b *Batch) Flush(ctx context.Context) error {
+	for len(b.noted) > 0 {
+		left, err := b.deliver(ctx, b.noted)
+		if b.noted = left; len(left) == 0 {
 			break
 		}
-		if noted = left; !s.p.pause(ctx, askPause) {
+		if !b.p.pause(ctx, askPause) {
 			return unreachable("peer.flush", err)
 		}
 	}
-	return s.p.cfg.Keeper.Flush(ctx)
+	return b.p.cfg.Keeper.Flush(ctx)
 }
 
 // notesAtOnce bounds the notes of one message.
@@ -116,19 +116,19 @@ const notesAtOnce = 512
 
 // deliver has notes made durable, and returns those for which that is not
 // known.
-func (s *Spread) deliver(ctx context.Context, noted []note) (left []note, err error) {
+func (b *Batch) deliver(ctx context.Context, noted []note) (left []note, err error) {
 	at := make(map[cluster.NodeID][]note)
 	for _, n := range noted {
-		to := s.p.owner(parley.ShardOfUser(n.user))
-		if to == s.p.self() {
-			s.p.cfg.Keeper.Advance(n.user, n.advance)
+		to := b.p.owner(parley.ShardOfUser(n.user))
+		if to == b.p.self() {
+			b.p.cfg.Keeper.Advance(n.user, n.advance)
 			continue
 		}
 		at[to] = append(at[to], n)
 	}
 	for to, notes := range at {
 		for chunk := range slices.Chunk(notes, notesAtOnce) {
-			if e := s.deliverTo(ctx, to, chunk); e != nil {
+			if e := b.deliverTo(ctx, to, chunk); e != nil {
 				left, err = append(left, chunk...), e
 			}
 		}
@@ -136,7 +136,7 @@ func (s *Spread) deliver(ctx context.Context, noted []note) (left []note, err er
 	return left, err
 }
 
-func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note) error {
+func (b *Batch) deliverTo(ctx context.Context, to cluster.NodeID, notes []note) error {
 	items := make([]item, len(notes))
 	users := make([]parley.UserID, len(notes))
 	for i, n := range notes {
@@ -147,7 +147,7 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 			Members: []parley.Member{{User: n.user, Since: a.Since, Until: a.Until}},
 		}
 	}
-	r, err := s.p.ask(ctx, to, request{Op: opNote, Items: items})
+	r, err := b.p.ask(ctx, to, request{Op: opNote, Items: items})
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 		return errNotMine
 	}
 	slices.Sort(users)
-	_, err = s.p.ask(ctx, to, request{Op: opDurable, Users: slices.Compact(users)})
+	_, err = b.p.ask(ctx, to, request{Op: opDurable, Users: slices.Compact(users)})
 	return err
 }
 

@@ -100,7 +100,7 @@ func (w *world) join(id cluster.NodeID) *node {
 		Marked:  func(r parley.Receipt) { n.receipts.Note(r) },
 		Term:    func(u parley.UserID) uint64 { return n.Term(parley.ShardOfUser(u)) },
 	})
-	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}, Log: w.store, Logger: log})
+	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}.batch, Log: w.store, Logger: log})
 	n.owner = convo.New(convo.Config{
 		Log: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
 		Term: func(c parley.ConversationID) uint64 { return n.Term(parley.ShardOf(c)) },
@@ -244,8 +244,7 @@ func (l later) Publish(c *parley.Conversation, e []parley.Entry, told func(error
 func (l later) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
 	l.n.spread.Confirm(c, e, told)
 }
-func (l later) Advance(u parley.UserID, a parley.Advance) { l.n.spread.Advance(u, a) }
-func (l later) Flush(ctx context.Context) error           { return l.n.spread.Flush(ctx) }
+func (l later) batch() fanout.Inboxes { return l.n.peers.Batch() }
 
 type marks struct{ store.Store }
 

@@ -127,12 +127,13 @@ func (n *node) termOfUser() func(parley.UserID) uint64 {
 	return func(u parley.UserID) uint64 { return membership{n}.Term(parley.ShardOfUser(u)) }
 }
 
-// everywhere is the inboxes of all users; nil: they all live here.
-func (n *node) everywhere() fanout.Inboxes {
+// everywhere begins a batch for the inboxes of all users; nil: they all live
+// here.
+func (n *node) everywhere() func() fanout.Inboxes {
 	if n == nil {
 		return nil
 	}
-	return spreading{n}
+	return func() fanout.Inboxes { return n.peers.Batch() }
 }
 
 // publisher is where commits go.
@@ -153,10 +154,6 @@ func (p spreading) Publish(c *parley.Conversation, entries []parley.Entry, told 
 func (p spreading) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
 	p.n.spread.Confirm(c, e, told)
 }
-
-func (p spreading) Advance(user parley.UserID, a parley.Advance) { p.n.spread.Advance(user, a) }
-
-func (p spreading) Flush(ctx context.Context) error { return p.n.spread.Flush(ctx) }
 
 // others is the way of receipts to other nodes; nil: there are none.
 func (n *node) others() fanout.Nodes {
