@@ -124,7 +124,7 @@ func (n *node) termOfUser() func(parley.UserID) uint64 {
 	if n == nil {
 		return nil
 	}
-	return func(u parley.UserID) uint64 { return membership{n}.Term(parley.ShardOfUser(u)) }
+	return func(u parley.UserID) uint64 { return n.peers.Term(parley.ShardOfUser(u)) }
 }
 
 // everywhere begins a batch for the inboxes of all users; nil: they all live
@@ -346,6 +346,11 @@ func (m membership) Term(shard int) uint64 {
 func (m membership) Announced() bool {
 	joined := m.n.joined.Load()
 	return joined != nil && joined.Announced()
+}
+
+func (m membership) Undisputed() bool {
+	joined := m.n.joined.Load()
+	return joined != nil && joined.Undisputed()
 }
 
 func (m membership) Tell(to cluster.NodeID, msg []byte) error {

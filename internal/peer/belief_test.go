@@ -1,0 +1,118 @@
+package peer_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	parley "github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/cluster"
+)
+
+// sync is head for a node that may have no answer: then it waits, for a while.
+func (n *node) sync(u parley.UserID, c parley.ConversationID) (parley.Seq, error) {
+	ctx, cancel := context.WithTimeout(n.w.t.Context(), time.Second)
+	defer cancel()
+	rows, _, err := n.peers.Inboxes().After(ctx, u, 0, 100)
+	for _, r := range rows {
+		if r.Conversation == c {
+			return r.Head, err
+		}
+	}
+	return 0, err
+}
+
+// shows fails when a sync is answered that does not show what was acked.
+func (n *node) shows(u parley.UserID, c parley.ConversationID, acked parley.Seq, when string) {
+	n.w.t.Helper()
+	if got, err := n.sync(u, c); err == nil && got < acked {
+		n.w.t.Errorf("%s, a sync at %s ends at %d; acked was %d", when, n.id, got, acked)
+	}
+}
+
+// TestFrozenReader has c stand still for so long that the others settle
+// without it, and be asked before it knows. It kills a gate that is open
+// because it was: the store, which c reads then, lacks what the new owner of
+// the inbox noted.
+func TestFrozenReader(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		w.nodes["a"].said(g, me, "before")
+		<-time.After(2 * slow)
+		c := w.nodes["c"]
+		c.set(func() { c.announced = false })
+		w.settle("a", "b")
+		<-time.After(time.Second)
+		ack := w.nodes["a"].said(g, me, "while c stood still")
+
+		c.see(0, everybody...)
+		c.shows(me, g, ack.Seq, "with the clock of before")
+		c.see(0, "c")
+		c.shows(me, g, ack.Seq, "hearing nobody yet")
+		c.set(func() { c.announced, c.tenure = true, c.tenure+1 })
+		c.see(0, everybody...)
+		c.shows(me, g, ack.Seq, "announced again")
+		w.settle(everybody...)
+		if got := c.head(me, g); got != ack.Seq {
+			t.Errorf("settled again, a sync at c ends at %d, want %d", got, ack.Seq)
+		}
+	})
+}
+
+// TestInboxGoneForAMoment has an inbox belong to another node and come back
+// before c, which owned it and owns it, was settled in between. It kills a
+// gate that looks at settled views only.
+func TestInboxGoneForAMoment(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		<-time.After(2 * slow)
+		members := []cluster.Member{{ID: "a", Weight: 8}, {ID: "b", Weight: 8}, {ID: "c", Weight: 8, Draining: true}}
+		w.next++
+		c := w.nodes["c"]
+		c.sees(0, members)
+		for _, id := range []cluster.NodeID{"a", "b"} {
+			w.nodes[id].sees(w.next, members)
+		}
+		<-time.After(time.Second)
+		ack := w.nodes["a"].said(g, me, "noted elsewhere")
+		c.see(0, everybody...)
+		c.shows(me, g, ack.Seq, "owner again")
+		w.settle(everybody...)
+		if got := c.head(me, g); got != ack.Seq {
+			t.Errorf("settled again, a sync at c ends at %d, want %d", got, ack.Seq)
+		}
+	})
+}
+
+// TestOldMemory has the new owner of an inbox read it, for a session that is
+// live, before the old one handed it over. It kills a memory that is believed
+// because it was read in this term: the old owner wrote later.
+func TestOldMemory(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		w.nodes["b"].said(g, you, "to be read")
+		<-time.After(2 * slow)
+		members := []cluster.Member{{ID: "a", Weight: 8}, {ID: "b", Weight: 8}, {ID: "c", Weight: 8, Draining: true}}
+		w.next++
+		for _, id := range []cluster.NodeID{"a", "b"} { // c itself is late
+			w.nodes[id].sees(w.next, members)
+		}
+		for _, id := range []cluster.NodeID{"a", "b"} {
+			if _, _, err := w.nodes[id].keeper.Written(t.Context(), me, math.MaxInt64, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.nodes["c"].peers.Inboxes().Mark(t.Context(), me, g, 2, 2); err != nil {
+			t.Fatal(err)
+		}
+		w.nodes["c"].sees(w.next, members)
+		row, err := w.nodes["a"].peers.Inboxes().Row(t.Context(), me, g)
+		if err != nil || row.Read != 2 {
+			t.Errorf("the new owner says read to %d (%v); the old one had moved the marker to 2", row.Read, err)
+		}
+	})
+}
