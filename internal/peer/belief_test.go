@@ -8,6 +8,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
+	"github.com/parley-im/parley/internal/store"
 )
 
 // sync is head for a node that may have no answer: then it waits, for a while.
@@ -113,6 +114,69 @@ func TestOldMemory(t *testing.T) {
 		row, err := w.nodes["a"].peers.Inboxes().Row(t.Context(), me, g)
 		if err != nil || row.Read != 2 {
 			t.Errorf("the new owner says read to %d (%v); the old one had moved the marker to 2", row.Read, err)
+		}
+	})
+}
+
+// TestDurableBehindMemory has b, whose view has just changed, let another node
+// write the row of a sender whose inbox c still holds in a settled view. It
+// kills an ack that takes what is durable for what is seen: c believes its
+// memory. When c is the owner for b as well, c is told.
+func TestDurableBehindMemory(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		w.nodes["c"].head(me, g)
+		b := w.nodes["b"]
+		b.set(func() { b.disputed = true })
+		for _, id := range []cluster.NodeID{"a", "b"} {
+			w.nodes[id].see(0, "a", "b")
+		}
+		waiting := b.post(g, me, "durable, and hidden")
+		<-time.After(900 * time.Millisecond)
+		select {
+		case a := <-waiting:
+			w.nodes["c"].shows(me, g, a.ack.Seq, "acked behind the back of a settled owner")
+			t.Fatalf("answered %+v", a)
+		default:
+		}
+		w.nodes["a"].see(0, everybody...)
+		b.see(0, everybody...)
+		b.set(func() { b.disputed = false })
+		a := <-waiting
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		w.nodes["c"].shows(me, g, a.ack.Seq, "acked when nobody could be settled elsewhere")
+	})
+}
+
+// TestConfirmedByAnother has a message in the log that a node wrote which is
+// gone, and a retry of it acknowledged by b. It kills an ack of another's
+// message for which nobody stands: c, which noted it, dies.
+func TestConfirmedByAnother(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		<-time.After(2 * slow)
+		b := w.nodes["b"]
+		if err := b.fanout.Settle(t.Context(), marks{w.store}, b.owner); err != nil {
+			t.Fatal(err)
+		}
+		e := parley.Entry{
+			Conversation: g, Seq: 2, Kind: parley.KindMessage, ID: "again", Sender: me, Device: "d", Count: 1,
+			Body: parley.Body{Type: parley.TextPlain, Data: []byte("hello")},
+		}
+		if err := w.store.Append(t.Context(), store.Append{Conversation: g, Base: 1, Entries: []parley.Entry{e}}); err != nil {
+			t.Fatal(err)
+		}
+		if ack := b.said(g, me, "again"); !ack.Again || ack.Seq != 2 {
+			t.Fatalf("%+v, want 2 again", ack)
+		}
+		w.loses(func(from, to cluster.NodeID) bool { return from == "c" || to == "c" })
+		w.settle("a", "b")
+		if got := w.nodes["a"].head(me, g); got != 2 {
+			t.Errorf("c died, and a sync ends at %d; acked was 2", got)
 		}
 	})
 }

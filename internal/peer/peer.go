@@ -48,6 +48,9 @@ type Cluster interface {
 	// Announced reports that no other node can be in a settled view without
 	// this one.
 	Announced() bool
+	// Undisputed reports that, moreover, no other node can be settled in a
+	// view that differs from this node's.
+	Undisputed() bool
 	Bus
 }
 

@@ -81,6 +81,8 @@ func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told fu
 // Confirm implements convo.Publisher: it notes the entry in its sender's
 // inbox once more.
 func (s *Spread) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
+	// Whoever published it may be gone, and this node's word stands for it now.
+	s.p.cfg.Fanout.Moved(c.ID)
 	m, ok := c.Member(e.Sender)
 	if !ok {
 		told(nil)
@@ -244,7 +246,8 @@ func (p *Peers) assure(it *item) {
 	if it.told == nil {
 		return
 	}
-	all := &tally{told: func(err error) { p.confirm(it, err) }, left: 1}
+	durable := false
+	all := &tally{left: 1}
 	for _, u := range it.Senders {
 		if p.cfg.Cluster.Term(parley.ShardOfUser(u)) != 0 {
 			continue
@@ -252,30 +255,71 @@ func (p *Peers) assure(it *item) {
 		all.mu.Lock()
 		all.left++
 		all.mu.Unlock()
+		durable = true
 		p.cfg.Keeper.WhenDurable(u, all.one)
+	}
+	all.told = func(err error) {
+		switch {
+		case err != nil:
+			it.answer(err)
+		case durable:
+			p.confirmDurable(it, p.self())
+		default:
+			p.confirm(it)
+		}
 	}
 	all.one(nil)
 }
 
-// confirm answers for an item whose senders' inboxes show it, as soon as this
-// node is left out of nobody's settled view: until then what it made durable
-// may be hidden behind another's memory.
-func (p *Peers) confirm(it *item, err error) {
-	if it.told == nil || err != nil || p.cfg.Cluster.Announced() {
-		it.answer(err)
+// confirm answers for an item that the owner of its senders' inboxes noted
+// while it had a term, as soon as this node is left out of nobody's settled
+// view: who gains an inbox then waits for this node, which notes it again.
+func (p *Peers) confirm(it *item) {
+	p.when(it, p.cfg.Cluster.Announced, func() { it.answer(nil) })
+}
+
+// confirmDurable answers for an item whose senders' rows a node wrote, as soon
+// as nobody can be settled in another view than this node's: until then a
+// memory that is believed may hide what was written. If the inboxes live
+// elsewhere by then, their owner is told.
+func (p *Peers) confirmDurable(it *item, by cluster.NodeID) {
+	p.when(it, p.cfg.Cluster.Undisputed, func() {
+		for _, u := range it.Senders {
+			if p.owner(parley.ShardOfUser(u)) == by {
+				continue
+			}
+			if time.Now().After(it.until) {
+				it.answer(unreachable("peer.confirm", errNotMine))
+			} else {
+				p.route(*it)
+			}
+			return
+		}
+		it.answer(nil)
+	})
+}
+
+// when goes on as soon as it may; an item that waits for too long is answered
+// with an error.
+func (p *Peers) when(it *item, may func() bool, goOn func()) {
+	if it.told == nil {
+		return
+	}
+	if may() {
+		goOn()
 		return
 	}
 	if !p.start(func() {
-		for !p.cfg.Cluster.Announced() {
+		for !may() {
 			if time.Now().After(it.until) || !p.pause(p.ctx, askPause) {
 				it.answer(unreachable("peer.confirm", errUnannounced))
 				return
 			}
 		}
-		it.answer(nil)
+		goOn()
 	}) {
 		it.answer(errDraining("peer.confirm"))
 	}
 }
 
-var errUnannounced = errors.New("peer: this node does not stand in the node table")
+var errUnannounced = errors.New("peer: another node may be settled without this one")
