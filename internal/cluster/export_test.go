@@ -16,6 +16,8 @@ func (c Config) Seeded(fault string) Config {
 		c.seeded.noClock = true
 	case "turned":
 		c.seeded.noTurned = true
+	case "step":
+		c.seeded.noStep = true
 	case "echo":
 		c.seeded.noEcho = true
 	default:

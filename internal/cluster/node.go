@@ -251,6 +251,7 @@ func (n *Node) beat() {
 		}
 		n.rebalance(at, b)
 		msg = b.tick(at, n.cfg.Now()).encode()
+		n.watch.stepped(n.cfg.Logger, b.out)
 		n.watch.clocks(n.cfg.Logger, b)
 	})
 	if msg != nil {

@@ -68,8 +68,10 @@ func (w *world) harm(rng *rand.Rand, names []cluster.NodeID) {
 		w.setStore(p, true, 0)
 	case what == 11:
 		w.setStore(p, false, rng.Float64())
-	case what == 12:
+	case what == 12 && rng.IntN(2) == 0:
 		w.each(func(p *process) { p.lost = true })
+	case what == 12:
+		w.each(func(q *process) { q.deaf = p == q })
 	case what <= 14:
 		if n := w.running()[id]; n != nil {
 			n.Reweigh(1 + rng.IntN(16))

@@ -50,6 +50,7 @@ type process struct {
 	thawed  chan struct{} // closed while it runs
 	dead    bool
 	lost    bool    // it does not reach the store
+	deaf    bool    // what it asks the store arrives, and no answer comes
 	unknown float64 // share of writes that happen and are not acknowledged
 	rng     *rand.Rand
 }
@@ -91,13 +92,17 @@ func (m machine) call(ctx context.Context, f func() error) error {
 		return errLost
 	}
 	m.p.mu.Lock()
-	lost, unknown := m.p.lost, m.p.rng.Float64() < m.p.unknown
+	lost, deaf, unknown := m.p.lost, m.p.deaf, m.p.rng.Float64() < m.p.unknown
 	m.p.mu.Unlock()
 	if lost {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	err := f()
+	if deaf {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if !m.p.pass() || unknown {
 		return store.ErrUnavailable
 	}
@@ -293,7 +298,7 @@ func (w *world) heal() {
 		w.thaw(id)
 	}
 	w.hub.Mend()
-	w.each(func(p *process) { p.lost, p.unknown = false, 0 })
+	w.each(func(p *process) { p.lost, p.deaf, p.unknown = false, false, 0 })
 }
 
 func (w *world) each(f func(*process)) {
