@@ -57,13 +57,13 @@
 // The same for a node that is not settled. If it is announced and has had one
 // view for two Trusts, nobody is settled in another one, because a heartbeat of
 // it with that one's digest would be too old ([Node.Undisputed]). If it is
-// announced and all its views since some moment gave it a shard, nobody else
-// had a term for it since ([View.Held]): in the view of whoever had one this
-// node is a member, and had that view itself within two Trusts; so it had it
-// before it dropped the other for silence, which takes longer.
+// announced and every view it had since it was settled gave it a shard, nobody
+// else had a term for that shard since ([View.Held]): it is a member of the
+// view of whoever had one, and had that view itself within the two Trusts
+// before.
 //
-// Nothing here compares the clocks of two machines;
-// it is enough that a second takes everywhere about as long.
+// Nothing here compares the clocks of two machines; it is enough that a second
+// takes everywhere about as long.
 //
 // Trust is shorter than Silence, so that a node that was cut off stops
 // believing before others drop it; the proof above does not need it.
