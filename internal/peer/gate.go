@@ -46,12 +46,11 @@ func (g *gate) enter(ctx context.Context, shard int) error {
 		g.mu.Lock()
 		changed := g.changed
 		g.mu.Unlock()
-		open, mine := g.isOpen(shard)
 		switch {
-		case !mine:
-			return errNotMine
-		case open:
+		case g.isOpen(shard):
 			return nil
+		case !g.p.Here(shard):
+			return errNotMine
 		}
 		select {
 		case <-changed:
@@ -64,15 +63,15 @@ func (g *gate) enter(ctx context.Context, shard int) error {
 	}
 }
 
-// isOpen reports whether this node may answer for a shard, and whether it owns
-// it at all. The node table comes first: what the view then says has been so
-// since a moment at which nobody can have left this node out.
-func (g *gate) isOpen(shard int) (open, mine bool) {
+// isOpen reports whether this node may answer for a shard now. The node table
+// comes first: what the view then says has been so since a moment at which
+// nobody can have left this node out.
+func (g *gate) isOpen(shard int) bool {
 	announced := g.p.cfg.Cluster.Announced()
 	held := g.p.cfg.Cluster.View().Held(shard)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return announced && held != 0 && g.open[shard] == held, held != 0
+	return announced && held != 0 && g.open[shard] == held
 }
 
 // Term is how long this node may believe its memory of the inboxes of a shard:
@@ -80,7 +79,7 @@ func (g *gate) isOpen(shard int) (open, mine bool) {
 // while it handed over was not in the store when the term began.
 func (p *Peers) Term(shard int) uint64 {
 	term := p.cfg.Cluster.Term(shard)
-	if open, _ := p.gate.isOpen(shard); !open {
+	if !p.gate.isOpen(shard) {
 		return 0
 	}
 	return term

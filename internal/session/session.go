@@ -46,7 +46,11 @@ type Session struct {
 	receipts map[about]parley.Receipt             // told when there is nothing else to say
 	lead     string                               // where the device is sent; empty: nowhere
 	running  bool                                 // a goroutine runs
+	waits    bool                                 // and may wait, before it writes
+	soon     bool                                 // answer is about to look
 	closed   bool
+
+	answering chan struct{} // closed when answers are written that did not wait; nil: none are
 
 	// owned by the goroutine that runs
 	at       parley.Cursor                        // what the device had when it began to catch up; when it has, where it stands
@@ -127,6 +131,7 @@ func (s *Session) say(frame []byte) {
 		return
 	}
 	s.out = append(s.out, frame)
+	s.answerSoon()
 	s.schedule()
 }
 
