@@ -180,3 +180,47 @@ func TestConfirmedByAnother(t *testing.T) {
 		}
 	})
 }
+
+// TestCrowdBeforeTheGate has questions about an inbox wait that its owner may
+// not answer yet. It kills a crowd that grows without a bound, and one behind
+// which everything else that nodes ask each other waits.
+func TestCrowdBeforeTheGate(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("b", me, you)
+		a, b, c := w.nodes["a"], w.nodes["b"], w.nodes["c"]
+		const crowd = 200
+		c.peers.Crowd(crowd)
+		c.set(func() { c.tenure++ })
+		c.see(0, everybody...) // shut
+		<-time.After(time.Second)
+		begun, answered := time.Now(), make(chan error, 2*crowd)
+		for range 2 * crowd {
+			go func() {
+				_, _, err := b.peers.Inboxes().After(t.Context(), me, 0, 1)
+				answered <- err
+			}()
+		}
+		<-time.After(100 * time.Millisecond)
+		if got := len(answered); got != crowd {
+			t.Errorf("%d questions were answered, want %d", got, crowd)
+		}
+		for len(answered) > 0 {
+			if err := <-answered; parley.CodeOf(err) != parley.Overloaded {
+				t.Fatalf("refused with %v", err)
+			}
+		}
+		now := time.Now()
+		ack := a.said(g, you, "meanwhile")
+		if took := time.Since(now); ack.Seq != 2 || took > 100*time.Millisecond {
+			t.Errorf("%+v after %v", ack, took)
+		}
+		w.settle(everybody...)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("open after %v", took)
+		}
+	})
+}

@@ -13,3 +13,6 @@ func (p *Peers) Satchels() int {
 	defer p.satchels.mu.Unlock()
 	return len(p.satchels.of)
 }
+
+// Crowd sets how many questions of other nodes may wait for the gate.
+func (p *Peers) Crowd(n int64) { p.crowd = n }

@@ -143,8 +143,10 @@ type Peers struct {
 	watch    *watched
 	remote   *registered
 	satchels *satchels
+	crowd    int64 // how many questions may wait before the gate
 
 	forwarded atomic.Int64 // bytes of posts on their way to other nodes
+	waiting   atomic.Int64 // questions before the gate
 
 	mu      sync.Mutex
 	links   map[cluster.NodeID]*link
@@ -167,7 +169,7 @@ const (
 func New(cfg Config) *Peers {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Peers{
-		cfg: cfg, ctx: ctx, cancel: cancel,
+		cfg: cfg, ctx: ctx, cancel: cancel, crowd: maxWaiting,
 		links: make(map[cluster.NodeID]*link), asks: make(map[*asking]struct{}), turned: make(chan struct{}),
 	}
 	p.gate = newGate(p)

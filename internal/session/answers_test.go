@@ -56,8 +56,7 @@ func (d *device) acks() (refs []wire.Ref) {
 
 // TestAnswersDoNotWait has the owner of an inbox take five seconds for each
 // question. It kills acks that wait in the write that the question's answer is
-// for, a first frame that is not the welcome, and acks lost with a session
-// that cannot go on.
+// for, and acks lost with a session that cannot go on.
 func TestAnswersDoNotWait(t *testing.T) {
 	for name, ends := range map[string]time.Duration{"late": 5 * time.Second, "never": -5 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +82,7 @@ func TestAnswersDoNotWait(t *testing.T) {
 					t.Errorf("the first frame is %s", got)
 				}
 				d.mu.Unlock()
-				<-time.After(4650 * time.Millisecond) // the question is about to end
+				<-time.After(4690 * time.Millisecond) // the question is about to end
 				say("4")
 				rest(time.Minute)
 				if got := d.acks(); len(got) != 4 {
@@ -98,4 +97,32 @@ func TestAnswersDoNotWait(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnswersComeFirst stalls the write of answers until after the question
+// about the inbox has its answer. It kills a round that overtakes them: the
+// first frame is the welcome.
+func TestAnswersComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := &atomic.Int64{}
+		n := newNode(t, func(c *session.Config) { c.Inboxes = faraway{c.Inboxes, late} })
+		c := n.group("u-a", "u-b")
+		late.Store(int64(5 * time.Second))
+		d := newDevice(t, "u-a")
+		stalled := make(chan struct{})
+		d.stalled = stalled
+		d.connect(n)
+		rest(time.Second)
+		d.mu.Lock()
+		d.stalled = nil // of the writes to come
+		d.mu.Unlock()
+		rest(10 * time.Second)
+		close(stalled)
+		rest(time.Second)
+		if len(d.frames) < 2 || d.frames[0].T != wire.FrameWelcome {
+			t.Errorf("frames: %+v", d.frames)
+		}
+		d.told(c, 1)
+		d.session.Closed()
+	})
 }
