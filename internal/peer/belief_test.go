@@ -224,3 +224,33 @@ func TestCrowdBeforeTheGate(t *testing.T) {
 		}
 	})
 }
+
+// TestAppendedByAnother has b append to a conversation that a owns, and
+// believes what it has in memory of. It kills a message that its members are
+// told of while its owner says that there is none.
+func TestAppendedByAnother(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		me, you := w.userAt("c", 0), w.userAt("a", 0)
+		g := w.group("a", me, you)
+		a, b := w.nodes["a"], w.nodes["b"]
+		if _, _, head, err := a.owner.Get(t.Context(), me, g); err != nil || head != 1 {
+			t.Fatalf("head %d, %v", head, err)
+		}
+		w.loses(func(from, to cluster.NodeID) bool { return from == "b" && to == "a" })
+		got := make(chan answer, 1)
+		b.owner.Post(parley.Post{
+			Conversation: g, ID: "late", Sender: me, Device: "d", Body: parley.Body{Type: parley.TextPlain, Data: []byte("hello")},
+		}, func(ack parley.Ack, err error) { got <- answer{ack, err} })
+		<-time.After(2 * time.Second)
+		if head := w.nodes["c"].head(me, g); head != 1 {
+			t.Errorf("the inbox ends at %d before the owner heard of it", head)
+		}
+		w.loses(nil)
+		if a := <-got; a.err != nil || a.ack.Seq != 2 {
+			t.Fatalf("%+v", a)
+		}
+		if _, _, head, err := a.owner.Get(t.Context(), me, g); err != nil || head != 2 {
+			t.Errorf("acked was 2; the owner says %d, %v", head, err)
+		}
+	})
+}

@@ -67,6 +67,7 @@ type Conversations interface {
 	Create(ctx context.Context, by parley.UserID, kind parley.ConversationKind, title string, members []parley.UserID) (c parley.Conversation, created bool, err error)
 	Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error)
 	Find(ctx context.Context, reader parley.UserID, id parley.ConversationID, message parley.MessageID) (parley.Seq, error)
+	Moved(id parley.ConversationID, head parley.Seq)
 }
 
 // Keeper is the keeper of inboxes on this node: inbox.Keeper has the contract.

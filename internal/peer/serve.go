@@ -105,6 +105,8 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 		r.Conversation, r.Member = &c, &m
 	case opFind:
 		r.Seq, err = p.cfg.Conversations.Find(ctx, q.User, q.Conversation, q.Message)
+	case opMoved:
+		p.cfg.Conversations.Moved(q.Conversation, q.Head)
 	case opCaughtUp:
 		r.Yes = p.gate.hasHanded(q.View)
 	case opDurable:

@@ -75,7 +75,41 @@ func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told fu
 			it.Senders = append(it.Senders, u)
 		}
 	}
-	s.p.route(it)
+	if s.p.cfg.Cluster.Term(parley.ShardOf(c.ID)) != 0 {
+		s.p.route(it)
+		return
+	}
+	if !s.p.start(func() { s.p.announce(it) }) {
+		it.answer(errDraining("peer.publish"))
+	}
+}
+
+// announce takes entries to the inboxes that this node appended without a term.
+// Another node may own the conversation and believe what it has in memory: all
+// hear of them first, so that nobody who is told of them reads less elsewhere.
+// All is who is a member once nobody can be settled in another view; a node
+// that does not get to know that in time has told those it hears.
+func (p *Peers) announce(it item) {
+	q := request{Op: opMoved, Conversation: it.Conversation, Head: it.Entries[len(it.Entries)-1].Seq}
+	heard := map[cluster.NodeID]bool{p.self(): true}
+	for {
+		sure, all := p.cfg.Cluster.Undisputed() || p.cfg.Cluster.Term(parley.ShardOf(it.Conversation)) != 0, true
+		for _, m := range p.cfg.Cluster.View().Members {
+			if !heard[m.ID] {
+				_, err := p.ask(p.ctx, m.ID, q)
+				heard[m.ID] = err == nil
+				all = all && heard[m.ID]
+			}
+		}
+		if sure && all || time.Now().After(it.until) {
+			break
+		}
+		if !p.pause(p.ctx, askPause) {
+			it.answer(errDraining("peer.publish"))
+			return
+		}
+	}
+	p.route(it)
 }
 
 // Confirm implements convo.Publisher: it notes the entry in its sender's
