@@ -194,7 +194,9 @@ func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.Conve
 	if n := b.news[c]; n != nil && n.Until != 0 {
 		until = n.Until
 	}
-	return had, until, ok
+	// A device that was told more than is in memory here, by another node, may
+	// have had more.
+	return had, until, ok && at.Pos <= b.pos
 }
 
 // Mark moves user's markers of c forward, to the head at most, and returns
