@@ -56,7 +56,7 @@ func (d *device) acks() (refs []wire.Ref) {
 
 // TestAnswersDoNotWait has the owner of an inbox take five seconds for each
 // question. It kills acks that wait in the write that the question's answer is
-// for, and acks lost with a session that cannot go on.
+// for, a welcome that waits for it, and acks lost with a session that cannot go on.
 func TestAnswersDoNotWait(t *testing.T) {
 	for name, ends := range map[string]time.Duration{"late": 5 * time.Second, "never": -5 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -64,8 +64,15 @@ func TestAnswersDoNotWait(t *testing.T) {
 				late := &atomic.Int64{}
 				n := newNode(t, func(c *session.Config) { c.Inboxes = faraway{c.Inboxes, late} })
 				c := n.group("u-a", "u-b")
+				rest(time.Second)
 				late.Store(int64(ends))
-				d := newDevice(t, "u-a").connect(n)
+				d := newDevice(t, "u-a")
+				d.cursor, d.seen[string(c)] = string(n.store.Epoch())+".1", []uint64{1}
+				begun := time.Now()
+				d.connect(n)
+				if took := time.Since(begun); took > 0 {
+					t.Errorf("connected after %v", took)
+				}
 				say := func(ref wire.Ref) {
 					text := string(ref)
 					d.session.Receive(wire.ClientFrame{T: wire.OpPost, Ref: ref, Conversation: string(c), ID: text, Body: &wire.Body{Type: "text/plain", Text: &text}})

@@ -269,6 +269,12 @@ func (s *Session) tellRows(frames [][]byte) ([][]byte, error) {
 		read = s.hub.cfg.Inboxes.After
 	}
 	rows, now, err := read(s.hub.ctx, s.user, s.pos, rowsAtOnce)
+	if err == nil && s.resuming && s.pos > now {
+		// The cursor is ahead of the inbox: the device begins from nothing.
+		frames = append(frames, wire.AppendResync(nil, s.hub.cfg.Epoch))
+		s.at, s.pos = parley.Cursor{Epoch: s.hub.cfg.Epoch}, 0
+		rows, now, err = read(s.hub.ctx, s.user, s.pos, rowsAtOnce)
+	}
 	if err != nil {
 		return frames, err
 	}
