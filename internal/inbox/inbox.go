@@ -203,7 +203,7 @@ func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.Conve
 	}
 	switch {
 	case n != nil && (r == nil || n.Since > r.Since): // nothing of it was told
-		return n.Since - 1, parley.Member{User: user, Since: n.Since, Until: n.Until}, true
+		return n.Since - 1, parley.Member{User: user, Since: n.Since, Until: n.Until}, at.Pos <= b.pos
 	case n != nil:
 		m = parley.Member{User: user, Since: n.Since, Until: n.Until}
 	case r != nil:

@@ -75,7 +75,7 @@ func (s *Session) run() {
 			}
 			s.write(pages)
 		}
-		s.reading(w.changed || len(w.nudged) > 0)
+		s.reading(w.changed || len(w.nudged) > 0 || w.contacts)
 		frames, err := s.tell(w)
 		if err != nil {
 			s.write(nil)
