@@ -147,10 +147,11 @@ func TestTwoTerminals(t *testing.T) {
 	b.see("Online")
 	a.press("Lunch?\r")
 	a.see("✓")
+	b.see("Requests 1") // alice is a stranger
+	b.press("2")
 	b.see("Lunch?")
 	b.press("\r") // opens the first of the list
-	b.see("@alice")
-	a.see("✓✓")
+	b.see("A stranger wrote")
 	b.press("\x1b[A") // nothing of bob's to edit: it stays empty
 	b.press("Where to?\r")
 	a.see("Where to?")
