@@ -63,6 +63,9 @@ func (o *ownRow) keep() {
 		case <-n.ctx.Done():
 			return
 		}
+		if !o.mayWrite() {
+			continue
+		}
 		if o.doubt.set || !o.claimed {
 			if err := o.resolve(n.ctx); taken(err) {
 				n.fail(err)
@@ -73,6 +76,13 @@ func (o *ownRow) keep() {
 		}
 		_ = o.write(n.ctx) // a doubt is resolved next time
 	}
+}
+
+func (o *ownRow) mayWrite() bool {
+	at := o.n.since()
+	o.n.mu.Lock()
+	defer o.n.mu.Unlock()
+	return o.n.belief.mayWrite(at)
 }
 
 func taken(err error) bool { return errors.Is(err, &parley.Error{Code: parley.Conflict}) }
@@ -117,7 +127,9 @@ func (n *Node) survey() {
 		rows, err := readTable(ctx, n.cfg.Records)
 		cancel()
 		n.watch.tableRead(n, err)
-		if err == nil {
+		if err != nil {
+			n.note(func(_ time.Duration, b *belief) { b.unread() })
+		} else {
 			n.note(func(at time.Duration, b *belief) { b.surveyed(begun, at, rows) })
 			if routes := n.routes(rows); !slices.Equal(routes, connected) {
 				n.cfg.Bus.Connect(routes)

@@ -23,6 +23,8 @@ type beat struct {
 	Weight      int     `json:"weight"`
 	Draining    bool    `json:"draining,omitempty"`
 	Leaving     bool    `json:"leaving,omitempty"` // goodbye: the last one
+	Stored      bool    `json:"stored,omitempty"`  // the sender reaches the store
+	Out         bool    `json:"out,omitempty"`     // the sender has stepped out
 	Load        float64 `json:"load,omitempty"`
 	Wall        int64   `json:"wall"` // the sender's clock, Unix milliseconds; for people
 

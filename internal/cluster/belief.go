@@ -18,8 +18,9 @@ type belief struct {
 	gone  map[NodeID]uint64 // the incarnation that said goodbye
 
 	view   *View
-	proof  proof // of agreement and of the node table
-	agreed mark  // since when all members agree; unset: they do not
+	turned time.Duration // when the members, or what they say of themselves, changed last
+	proof  proof         // of agreement and of the node table
+	agreed mark          // since when all members agree; unset: they do not
 	ticked time.Duration
 	table  table
 
@@ -27,6 +28,9 @@ type belief struct {
 	until time.Duration
 	why   string // not settled, as a sentence; empty: settled
 	lost  bool   // the name is another's: never settled again
+
+	out  bool // stepped out; see step
+	well mark // since when the node table was read without a failure
 }
 
 // peer is one other node that is alive.
@@ -38,6 +42,8 @@ type peer struct {
 	digest uint64
 	load   float64
 	offset time.Duration // its clock's difference from ours, the way included
+	stored bool          // it reaches the store
+	out    bool          // it has stepped out: it is heard, and no member
 }
 
 // mark is a moment that may not have been.
@@ -60,7 +66,7 @@ func newBelief(cfg *Config, self Member) *belief {
 		cfg: cfg, self: self, peers: make(map[NodeID]*peer), gone: make(map[NodeID]uint64),
 		table: newTable(cfg), why: "the node has just started",
 	}
-	b.view = NewView(0, b.table.tenure, []Member{self}, cfg.Shards)
+	b.view = NewView(0, b.table.tenure, []Member{self}, cfg.Shards).Follow(self.ID, nil)
 	return b
 }
 
@@ -68,10 +74,12 @@ func newBelief(cfg *Config, self Member) *belief {
 func (b *belief) tick(at time.Duration, wall time.Time) *beat {
 	b.lapse(at)
 	b.ticked = at
+	b.step(at)
 	b.judge(at)
 	h := &beat{
 		Protocol: protocol, ID: b.self.ID, Incarnation: b.self.Incarnation, URL: b.self.URL, Route: b.self.Route,
 		Version: b.self.Version, Weight: b.self.Weight, Draining: b.self.Draining, Load: b.load,
+		Stored: b.table.reached(at), Out: b.out,
 		Wall: wall.UnixMilli(), Digest: b.view.Digest, Sent: int64(at),
 	}
 	for _, m := range b.view.Members {
@@ -102,6 +110,7 @@ func (b *belief) hear(at time.Duration, wall time.Time, h *beat) {
 	p.Member = h.member()
 	p.heard, p.digest, p.load = at, h.Digest, h.Load
 	p.sent = h.Sent
+	p.stored, p.out = h.Stored, h.Out
 	p.offset = time.UnixMilli(h.Wall).Sub(wall)
 	if sent, ok := h.echoed(b.self.ID, b.self.Incarnation); ok {
 		p.echoed = mark{max(sent, p.echoed.at), true}
@@ -124,14 +133,21 @@ func (b *belief) outdated(h *beat) bool {
 func (b *belief) surveyed(begun, at time.Duration, rows []row) {
 	b.lapse(at)
 	b.table.surveyed(begun, at, rows)
+	if !b.well.set {
+		b.well = mark{at, true}
+	}
 	b.judge(at)
 }
+
+// unread takes note that the node table could not be read.
+func (b *belief) unread() { b.well = mark{} }
 
 // announced takes note that a write of our own row, asked for at begun, is
 // durable at at.
 func (b *belief) announced(begun, at time.Duration) {
 	b.lapse(at)
 	b.table.announced(begun, at)
+	b.out = false
 	b.judge(at)
 }
 
@@ -161,12 +177,51 @@ func (b *belief) lapse(at time.Duration) {
 	b.table.lapse(at)
 }
 
+// undisputed reports whether nobody can be settled in another view than this
+// node's: who is has a heartbeat of ours with its digest that we sent at most
+// an echo ago.
+func (b *belief) undisputed(at time.Duration) bool {
+	return b.table.shown(at).why == "" && (at-b.turned >= b.cfg.echo() || b.cfg.seeded.noTurned)
+}
+
+// step has this node step out when its row in the node table is no longer
+// alive while a node that it hears reaches the store: nobody can settle with a
+// member that is not in the table, and whatever this node owned would wait for
+// a store that it does not reach. Who is out owns nothing and is no member;
+// what it is asked goes to the others. Where nobody reaches the store nothing
+// would be gained. It is over with the next write of the row; see mayWrite.
+func (b *belief) step(at time.Duration) {
+	if b.out || b.table.writes(at) || b.cfg.seeded.noStep {
+		return
+	}
+	// Of a node that wakes up, what it heard before counts: better it asks
+	// first than it disturbs those who went on.
+	for _, p := range b.peers {
+		if p.stored && !p.out {
+			b.out, b.well = true, mark{}
+			return
+		}
+	}
+}
+
+// mayWrite reports whether the row may be written. Who is out first reads the
+// table for a while: a row that is alive now and then, or without its node
+// knowing, keeps the others from settling.
+func (b *belief) mayWrite(at time.Duration) bool {
+	return !b.out || b.well.heldFor(at, b.cfg.fresh()) && at-b.table.read.at < 2*b.cfg.Announce
+}
+
 // judge decides anew who is a member and whether the view is settled.
 func (b *belief) judge(at time.Duration) {
-	members := []Member{b.self}
+	self := b.self
+	self.Draining = self.Draining || b.out // it owns nothing that another can
+	members := []Member{self}
 	for id, p := range b.peers {
 		if at-p.heard >= b.cfg.Silence {
 			delete(b.peers, id)
+			continue
+		}
+		if p.out {
 			continue
 		}
 		members = append(members, p.Member)
@@ -174,13 +229,17 @@ func (b *belief) judge(at time.Duration) {
 	if next := NewView(0, b.table.tenure, members, 0); next.Digest != b.view.Digest {
 		b.unsettle("the members have just changed")
 		b.agreed = mark{}
-		b.view = NewView(0, b.table.tenure, members, b.cfg.Shards)
+		b.view = NewView(0, b.table.tenure, members, b.cfg.Shards).Follow(b.self.ID, b.view)
+		b.turned = at
 	} else if !slices.Equal(next.Members, b.view.Members) {
-		b.view = b.view.with(b.view.Term, b.view.Tenure)
+		b.view = b.view.with(b.self.ID, b.view.Term, b.view.Tenure)
 		b.view.Members = next.Members
 	}
 
 	b.proof = b.agreement(at)
+	if b.out {
+		b.proof = proof{why: "this node does not reach the store, and the others go on without it"}
+	}
 	if b.lost {
 		b.proof = proof{why: "this node's name is another's"}
 	}
@@ -205,7 +264,7 @@ func (b *belief) judge(at time.Duration) {
 	if b.why != "" {
 		b.terms++
 		b.why = ""
-		b.view = b.view.with(b.terms, b.table.tenure)
+		b.view = b.view.with(b.self.ID, b.terms, b.table.tenure)
 	}
 }
 
@@ -213,7 +272,7 @@ func (b *belief) judge(at time.Duration) {
 func (b *belief) unsettle(why string) {
 	b.why = why
 	if b.view.Term != 0 || b.view.Tenure != b.table.tenure {
-		b.view = b.view.with(0, b.table.tenure)
+		b.view = b.view.with(b.self.ID, 0, b.table.tenure)
 	}
 }
 

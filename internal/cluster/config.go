@@ -43,7 +43,7 @@ type Config struct {
 
 // faults are switched on by tests that show that they are found.
 type faults struct {
-	noDigest, noTable, noAnnounced, noClock, noEcho bool
+	noDigest, noTable, noAnnounced, noClock, noEcho, noTurned, noStep bool
 }
 
 const (

@@ -14,6 +14,13 @@
 // go to the members of the view by rendezvous hashing, so that a node that
 // comes or goes moves its own shards and no others.
 //
+// A node that hears others reach the store, and has itself not written its row
+// in the node table for as long as a row is alive, steps out: it says so, is no
+// member for those who hear it, and for itself owns nothing that one of them
+// could. The others settle when its row is no longer alive. It comes back, by
+// writing its row, once it has read the table for three announcements without
+// a failure. Where nobody reaches the store nobody steps out.
+//
 // Views may differ for a moment. As a hint, a view needs no more than that.
 //
 // # When memory may be believed
@@ -38,15 +45,25 @@
 //
 // Being announced. This node's own row was alive for everybody who read the
 // table in the last three announcements (see [Node.Announced]). So nobody can
-// be settled without it.
+// be settled without it. A node that has stepped out is never settled.
 //
 // Why that is enough. Let A and B be settled at one instant. B is announced,
 // so A's table shows B and A's view holds it. So A heard a heartbeat of B that
 // is at most two Trusts old, and the digest in it was A's. B has been settled
 // for longer than that with one view, because a change of view costs it a
 // Settle, which is longer than two Trusts. So both have the same view, and a
-// shard has one owner in it. Nothing here compares the clocks of two machines;
-// it is enough that a second takes everywhere about as long.
+// shard has one owner in it.
+//
+// The same for a node that is not settled. If it is announced and has had one
+// view for two Trusts, nobody is settled in another one, because a heartbeat of
+// it with that one's digest would be too old ([Node.Undisputed]). If it is
+// announced and every view it had since it was settled gave it a shard, nobody
+// else had a term for that shard since ([View.Held]): it is a member of the
+// view of whoever had one, and had that view itself within the two Trusts
+// before.
+//
+// Nothing here compares the clocks of two machines; it is enough that a second
+// takes everywhere about as long.
 //
 // Trust is shorter than Silence, so that a node that was cut off stops
 // believing before others drop it; the proof above does not need it.

@@ -14,6 +14,10 @@ func (c Config) Seeded(fault string) Config {
 		c.seeded.noAnnounced = true
 	case "clock":
 		c.seeded.noClock = true
+	case "turned":
+		c.seeded.noTurned = true
+	case "step":
+		c.seeded.noStep = true
 	case "echo":
 		c.seeded.noEcho = true
 	default:

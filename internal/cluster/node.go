@@ -77,6 +77,15 @@ func (n *Node) Announced() bool {
 	return !n.ended.Load() && n.belief.table.shown(at).why == ""
 }
 
+// Undisputed reports that this node is announced, and that at this moment no
+// other node can be settled in a view that differs from this node's.
+func (n *Node) Undisputed() bool {
+	at := n.since()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.ended.Load() && n.belief.undisputed(at)
+}
+
 // Failed delivers why this node must stop, if it must: its name is another's.
 // It has no terms from then on.
 func (n *Node) Failed() <-chan error { return n.failed }
@@ -242,6 +251,7 @@ func (n *Node) beat() {
 		}
 		n.rebalance(at, b)
 		msg = b.tick(at, n.cfg.Now()).encode()
+		n.watch.stepped(n.cfg.Logger, b.out)
 		n.watch.clocks(n.cfg.Logger, b)
 	})
 	if msg != nil {

@@ -98,6 +98,15 @@ func (t *table) lapse(at time.Duration) {
 	}
 }
 
+// writes reports whether our row is alive, as far as we know. A node that has
+// never written it counts from when it joined.
+func (t *table) writes(at time.Duration) bool { return at-t.wrote.at < t.cfg.lasting() }
+
+// reached reports whether this node reads and writes the node table.
+func (t *table) reached(at time.Duration) bool {
+	return t.wrote.set && t.writes(at) && t.read.set && at-t.read.at < t.cfg.fresh()
+}
+
 // shown reports whether our row was alive in every reading that a settled
 // view of another node can rest on, and until when it is.
 func (t *table) shown(at time.Duration) proof {

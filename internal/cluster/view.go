@@ -33,8 +33,52 @@ type View struct {
 	Digest uint64
 	// Members is the nodes alive, this one among them, by id.
 	Members []Member
+	// Stint is greater than in an earlier view when this node settled in
+	// between in other members or with another tenure, however briefly.
+	Stint uint64
 
-	owners [][]NodeID // by shard
+	owners  [][]NodeID // by shard
+	number  uint64     // of this node's views
+	held    []uint64   // by shard; see Held
+	settled [2]uint64  // digest and tenure of the last settled view
+}
+
+// Held is not 0 while this node owns the shard. It is the same as in an
+// earlier view of this node if it owned the shard in every view since, settled
+// or not, and was in the node table all the while ([Node.Announced]): then no
+// other node had a term for it since.
+func (v *View) Held(shard int) uint64 {
+	if v.held == nil {
+		return 0
+	}
+	return v.held[shard]
+}
+
+// Follow makes v the view of node self that comes after another; nil: the
+// first. It is called before anybody else sees v.
+func (v *View) Follow(self NodeID, last *View) *View {
+	if last == nil {
+		last = new(View)
+	}
+	v.number, v.Stint, v.settled = last.number+1, last.Stint, last.settled
+	if now := [2]uint64{v.Digest, v.Tenure}; v.Term != 0 && (v.Stint == 0 || now != v.settled) {
+		v.Stint, v.settled = v.Stint+1, now
+	}
+	if v.Digest == last.Digest && v.Tenure == last.Tenure && last.held != nil {
+		v.held = last.held // the owners are the same
+		return v
+	}
+	v.held = make([]uint64, len(v.owners))
+	for s := range v.owners {
+		switch {
+		case v.owners[s][0] != self:
+		case last.Held(s) != 0 && v.Tenure == last.Tenure:
+			v.held[s] = last.held[s]
+		default:
+			v.held[s] = v.number
+		}
+	}
+	return v
 }
 
 // Member returns a member by its id.
@@ -116,9 +160,10 @@ func NewView(term, tenure uint64, members []Member, shards int) *View {
 	return v
 }
 
-// with returns the same members in another term and tenure.
-func (v *View) with(term, tenure uint64) *View {
+// with returns the view of node self that has the same members in another
+// term and tenure, and comes after v.
+func (v *View) with(self NodeID, term, tenure uint64) *View {
 	w := *v
 	w.Term, w.Tenure = term, tenure
-	return &w
+	return w.Follow(self, v)
 }

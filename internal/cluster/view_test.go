@@ -123,3 +123,53 @@ func TestDigest(t *testing.T) {
 		t.Error("the digest sees what does not decide who owns")
 	}
 }
+
+// TestHeld kills a shard that counts as held although it was another's for a
+// moment, or this node was not in the node table; and a settled view that is
+// forgotten because it was short.
+func TestHeld(t *testing.T) {
+	members := func(draining bool) []cluster.Member {
+		return []cluster.Member{{ID: "a", Weight: 8, Draining: draining}, {ID: "b", Weight: 8}}
+	}
+	var last *cluster.View
+	see := func(term, tenure uint64, draining bool) *cluster.View {
+		last = cluster.NewView(term, tenure, members(draining), 64).Follow("a", last)
+		return last
+	}
+	first := see(0, 1, false)
+	mine, other := -1, -1
+	for s := range 64 {
+		if first.Owners(s)[0] == "a" {
+			mine = s
+		} else {
+			other = s
+		}
+	}
+	if first.Held(mine) == 0 || first.Held(other) != 0 {
+		t.Fatalf("held as %d and %d", first.Held(mine), first.Held(other))
+	}
+	for what, v := range map[string]*cluster.View{"settled": see(1, 1, false), "not settled": see(0, 1, false), "settled again": see(2, 1, false)} {
+		if v.Held(mine) != first.Held(mine) {
+			t.Errorf("%s: a shard that was owned all the while is held as %d, was %d", what, v.Held(mine), first.Held(mine))
+		}
+	}
+	if last.Stint != 1 {
+		t.Errorf("stint %d, want 1: it settled as before", last.Stint)
+	}
+	see(0, 1, true)
+	back := see(3, 1, false)
+	if back.Held(mine) == 0 || back.Held(mine) == first.Held(mine) {
+		t.Errorf("a shard that went and came back is held as %d, was %d", back.Held(mine), first.Held(mine))
+	}
+	if back.Stint != 1 {
+		t.Errorf("stint %d, want 1: it was settled in nothing else", back.Stint)
+	}
+	see(4, 1, true)
+	if again := see(5, 1, false); again.Stint != 3 {
+		t.Errorf("stint %d, want 3: it settled elsewhere and here again", again.Stint)
+	}
+	was := last.Held(mine)
+	if left := see(0, 2, false); left.Held(mine) == was {
+		t.Error("held all the while, by a node that was not in the node table all the while")
+	}
+}

@@ -9,6 +9,7 @@ import (
 // guarded by the node's mu, but for unread, which is survey's own.
 type watch struct {
 	rival   bool // another incarnation of our name was heard
+	out     bool // this node has stepped out
 	skewed  map[NodeID]bool
 	foreign map[NodeID]int // the protocol a node speaks that we do not
 	garbled map[NodeID]bool
@@ -49,6 +50,20 @@ func (w *watch) clocks(log *slog.Logger, b *belief) {
 			delete(w.skewed, id)
 			w.later(func() { log.Info("the clocks agree again", slog.String("node", string(id))) })
 		}
+	}
+}
+
+// stepped tells that this node has stepped out, and when it is back.
+func (w *watch) stepped(log *slog.Logger, out bool) {
+	if w.out == out {
+		return
+	}
+	if w.out = out; out {
+		w.later(func() {
+			log.Warn("this node does not reach the store, and others do: they go on without it until it can")
+		})
+	} else {
+		w.later(func() { log.Info("this node reaches the store again and is back among the others") })
 	}
 }
 

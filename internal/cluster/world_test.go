@@ -50,6 +50,7 @@ type process struct {
 	thawed  chan struct{} // closed while it runs
 	dead    bool
 	lost    bool    // it does not reach the store
+	deaf    bool    // what it asks the store arrives, and no answer comes
 	unknown float64 // share of writes that happen and are not acknowledged
 	rng     *rand.Rand
 }
@@ -91,13 +92,17 @@ func (m machine) call(ctx context.Context, f func() error) error {
 		return errLost
 	}
 	m.p.mu.Lock()
-	lost, unknown := m.p.lost, m.p.rng.Float64() < m.p.unknown
+	lost, deaf, unknown := m.p.lost, m.p.deaf, m.p.rng.Float64() < m.p.unknown
 	m.p.mu.Unlock()
 	if lost {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	err := f()
+	if deaf {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if !m.p.pass() || unknown {
 		return store.ErrUnavailable
 	}
@@ -195,8 +200,12 @@ func (w *world) check() {
 			continue
 		}
 		for _, b := range ids {
-			if other := nodes[b].View(); other.Term != 0 && other.Digest != view.Digest {
+			other := nodes[b].View()
+			if other.Term != 0 && other.Digest != view.Digest {
 				w.violated(nodes, "%s and %s are settled in different views", a, b)
+			}
+			if other.Digest != view.Digest && nodes[b].Undisputed() {
+				w.violated(nodes, "%s is settled in a view that %s, whose own is another, calls impossible", a, b)
 			}
 			if _, in := view.Member(b); !in && nodes[b].Announced() {
 				w.violated(nodes, "%s is announced and not in the settled view of %s", b, a)
@@ -289,7 +298,7 @@ func (w *world) heal() {
 		w.thaw(id)
 	}
 	w.hub.Mend()
-	w.each(func(p *process) { p.lost, p.unknown = false, 0 })
+	w.each(func(p *process) { p.lost, p.deaf, p.unknown = false, false, 0 })
 }
 
 func (w *world) each(f func(*process)) {

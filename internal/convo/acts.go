@@ -1,6 +1,7 @@
 package convo
 
 import (
+	"context"
 	"slices"
 
 	parley "github.com/parley-im/parley"
@@ -184,8 +185,11 @@ func (p *plan) title(post *parley.Post, m parley.Member) (ruling, error) {
 // eraseFor takes the bodies of a deleted message and of its edits out of the
 // store for good. It may be repeated.
 func (c *conversation) eraseFor(seq parley.Seq) error {
-	o := c.owner
-	acts, err := o.cfg.Acts.Acts(o.ctx, c.id, seq, seq)
+	return c.owner.eraseFor(c.owner.ctx, c.id, seq)
+}
+
+func (o *Owner) eraseFor(ctx context.Context, c parley.ConversationID, seq parley.Seq) error {
+	acts, err := o.cfg.Acts.Acts(ctx, c, seq, seq)
 	if err != nil {
 		return coded("convo.acts", err)
 	}
@@ -195,11 +199,36 @@ func (c *conversation) eraseFor(seq parley.Seq) error {
 			gone = append(gone, acts[i].Seq)
 		}
 	}
-	return c.eraseAll(gone)
+	return o.erase(ctx, c, gone)
+}
+
+// Finish does what a crash may have left undone of conversation c, which
+// stands at head: what was deleted just before it goes for good. It may be
+// repeated. What was deleted long before had its bodies erased, or its deletion
+// was never acknowledged, and whoever asks for it again has it finished.
+func (o *Owner) Finish(ctx context.Context, c parley.ConversationID, head parley.Seq) error {
+	const last = 2 * maxBatch // more than one append and its unknown predecessor
+	after := head - min(head, last)
+	entries, err := o.cfg.Log.Read(ctx, c, after, int(head-after))
+	if err != nil {
+		return coded("convo.finish", err)
+	}
+	for i := range entries {
+		if e := &entries[i]; e.Kind == parley.KindDelete {
+			if err := o.eraseFor(ctx, c, e.Ref); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *conversation) eraseAll(gone []parley.Seq) error {
-	err := c.owner.cfg.Acts.Erase(c.owner.ctx, c.id, gone)
+	return c.owner.erase(c.owner.ctx, c.id, gone)
+}
+
+func (o *Owner) erase(ctx context.Context, c parley.ConversationID, gone []parley.Seq) error {
+	err := o.cfg.Acts.Erase(ctx, c, gone)
 	if err == nil {
 		return nil
 	}

@@ -51,8 +51,9 @@ type conversation struct {
 	head    store.Head           // where the log stands, as far as known; State aside
 	state   *parley.Conversation // nil: not loaded, or does not exist; immutable once set
 	loaded  bool
-	term    uint64 // when head and state were true; see Config.Term
-	marked  bool   // a dirty mark stands
+	term    uint64     // when head and state were true; see Config.Term
+	marked  bool       // a dirty mark stands
+	least   parley.Seq // another owner got as far as this
 
 	// More may stand in the log than was published, because an append had an
 	// unknown outcome.
@@ -115,6 +116,9 @@ func (c *conversation) offer(h store.Head, term uint64) {
 
 // set takes over what the store said in that term. c.mu is held.
 func (c *conversation) set(h store.Head, term uint64) {
+	if h.Seq < c.least {
+		term = 0 // it was read before another owner wrote
+	}
 	marked := h.Dirty || c.loaded && c.marked
 	c.head, c.state, c.marked, c.loaded, c.term = h, h.State, marked, true, term
 }

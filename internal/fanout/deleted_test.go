@@ -122,7 +122,7 @@ func TestWithheldForm(t *testing.T) {
 func nodesOf(s *memstore.Store, n int) (all []*fanout.Fanout) {
 	for range n {
 		d := &desk{}
-		all = append(all, fanout.New(fanout.Config{Inboxes: d, Everywhere: d, Log: s, Logger: slog.New(slog.DiscardHandler)}))
+		all = append(all, fanout.New(fanout.Config{Inboxes: d, Everywhere: func() fanout.Inboxes { return d }, Log: s, Logger: slog.New(slog.DiscardHandler)}))
 	}
 	return all
 }
@@ -238,7 +238,7 @@ func (c *counting) Read(ctx context.Context, id parley.ConversationID, after par
 func TestWhoKnowsTheHeadReadsMemory(t *testing.T) {
 	s := &counting{Store: memstore.New()}
 	d := &desk{}
-	f := fanout.New(fanout.Config{Inboxes: d, Everywhere: d, Log: s, Logger: slog.New(slog.DiscardHandler)})
+	f := fanout.New(fanout.Config{Inboxes: d, Everywhere: func() fanout.Inboxes { return d }, Log: s, Logger: slog.New(slog.DiscardHandler)})
 	c, l := conversation("u-a"), &log{}
 	said := l.say("u-a", 3)
 	for i := range said {

@@ -66,10 +66,11 @@ type Watcher interface {
 // Config is what a Fanout works with; what has no default is required.
 type Config struct {
 	Inboxes Inboxes // those that live here
-	// Everywhere is the inboxes of all users, for Sweep and Settle. What was
+	// Everywhere begins a batch for the inboxes of all users, for Sweep and
+	// Settle: its Flush speaks of what was advanced in it alone. What was
 	// noted there may be lost with its node, so a mark is settled only after
 	// noting all of it again. nil: this node is alone, and Inboxes lose nothing.
-	Everywhere Inboxes
+	Everywhere func() Inboxes
 	Log        Log
 	Logger     *slog.Logger
 	TailBytes  int64 // bound of the warm tail; default 64 MiB
@@ -86,7 +87,7 @@ type Fanout struct {
 	away     watchers // other nodes, on behalf of theirs
 
 	settle sync.Mutex
-	moved  map[parley.ConversationID]struct{} // published since the last Settle
+	moved  map[parley.ConversationID]uint64 // published and not settled since: how often
 }
 
 // New returns a switchboard without watchers.
@@ -99,7 +100,7 @@ func New(cfg Config) *Fanout {
 		tail:     newTail(cfg.TailBytes),
 		watchers: make(watchers),
 		away:     make(watchers),
-		moved:    make(map[parley.ConversationID]struct{}),
+		moved:    make(map[parley.ConversationID]uint64),
 	}
 }
 
@@ -165,7 +166,7 @@ func (f *Fanout) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(erro
 // Moved takes note that c has a dirty mark to be settled once it rests.
 func (f *Fanout) Moved(c parley.ConversationID) {
 	f.settle.Lock()
-	f.moved[c] = struct{}{}
+	f.moved[c]++
 	f.settle.Unlock()
 }
 

@@ -292,3 +292,44 @@ func TestSettle(t *testing.T) {
 		t.Errorf("settled what had not moved: %v, %q", err, d.did)
 	}
 }
+
+// batch is a desk that can be begun anew.
+type batch struct {
+	desk
+	onFlush func()
+}
+
+func (b *batch) Flush(ctx context.Context) error {
+	if f := b.onFlush; f != nil {
+		b.onFlush = nil
+		f()
+	}
+	return b.desk.Flush(ctx)
+}
+
+// TestRedoWhileSettling kills a hand-over that leaves out what a Settle has in
+// hand just then: what it notes is not durable yet, and may go to a node that
+// is no more.
+func TestRedoWhileSettling(t *testing.T) {
+	d, l := &desk{}, &log{}
+	m := &marked{desk: d, state: map[parley.ConversationID]*parley.Conversation{g: conversation("u-a")}, heads: map[parley.ConversationID]parley.Seq{g: 1}}
+	settling, redoing := &batch{}, &batch{}
+	next := []*batch{settling, redoing}
+	f := fanout.New(fanout.Config{Inboxes: d, Log: l, Logger: slog.New(slog.DiscardHandler), Everywhere: func() fanout.Inboxes {
+		b := next[0]
+		next = next[1:]
+		return b
+	}})
+	f.Publish(conversation("u-a"), l.say("u-a", 1), told)
+	settling.onFlush = func() {
+		if err := f.Redo(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := f.Settle(t.Context(), m, &unmarker{head: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"advance u-a 1..1 own 0", "flush"}; !slices.Equal(redoing.did, want) || !slices.Equal(settling.did, want) {
+		t.Errorf("handing over did %q, settling %q, want %q of both", redoing.did, settling.did, want)
+	}
+}

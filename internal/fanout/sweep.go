@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"log/slog"
+	"maps"
 
 	parley "github.com/parley-im/parley"
 )
@@ -34,13 +35,14 @@ func (f *Fanout) Sweep(ctx context.Context, marks Marks, of func(shard int) bool
 		if err != nil || len(page) == 0 {
 			return swept, err
 		}
+		all := f.everywhere()
 		heads := make(map[parley.ConversationID]parley.Seq, len(page))
 		for _, c := range page {
-			if heads[c], err = f.redo(ctx, marks, c); err != nil {
+			if heads[c], err = redo(ctx, all, marks, c); err != nil {
 				return swept, err
 			}
 		}
-		if err := f.everywhere().Flush(ctx); err != nil {
+		if err := all.Flush(ctx); err != nil {
 			return swept, err
 		}
 		for c, head := range heads {
@@ -54,7 +56,7 @@ func (f *Fanout) Sweep(ctx context.Context, marks Marks, of func(shard int) bool
 }
 
 // redo notes where c stands in every member's inbox, and returns the head.
-func (f *Fanout) redo(ctx context.Context, marks Marks, c parley.ConversationID) (parley.Seq, error) {
+func redo(ctx context.Context, all Inboxes, marks Marks, c parley.ConversationID) (parley.Seq, error) {
 	state, head, count, err := marks.Where(ctx, c)
 	if err != nil || state == nil {
 		return head, err
@@ -65,7 +67,7 @@ func (f *Fanout) redo(ctx context.Context, marks Marks, c parley.ConversationID)
 		// From is the head: nothing is known of the entries between the row
 		// and the head, so the inbox reads them from the log, as far as the
 		// membership goes.
-		f.everywhere().Advance(m.User, parley.Advance{
+		all.Advance(m.User, parley.Advance{
 			Conversation: c, Kind: state.Kind, Since: m.Since, Until: m.Until,
 			From: head, Head: head, Count: count, Lazy: lazy,
 		})
@@ -73,72 +75,76 @@ func (f *Fanout) redo(ctx context.Context, marks Marks, c parley.ConversationID)
 	return head, nil
 }
 
-// Redo notes again all that was published since it was last settled, and
-// returns when it is durable: what another node noted may be gone with it.
+// Redo notes again all that was published and is not settled, and returns when
+// it is durable: what another node noted may be gone with it. What a Settle
+// has in hand just now is not settled yet.
 func (f *Fanout) Redo(ctx context.Context, marks Marks) error {
-	f.settle.Lock()
-	moved := make([]parley.ConversationID, 0, len(f.moved))
-	for c := range f.moved {
-		moved = append(moved, c)
-	}
-	f.settle.Unlock()
-	for _, c := range moved {
-		if _, err := f.redo(ctx, marks, c); err != nil {
+	all := f.everywhere()
+	for c := range f.unsettled() {
+		if _, err := redo(ctx, all, marks, c); err != nil {
 			return err
 		}
 	}
-	return f.everywhere().Flush(ctx)
+	return all.Flush(ctx)
 }
 
 func (f *Fanout) everywhere() Inboxes {
 	if f.cfg.Everywhere != nil {
-		return f.cfg.Everywhere
+		return f.cfg.Everywhere()
 	}
 	return f.cfg.Inboxes
 }
 
-// Settle removes the dirty marks of conversations that have been quiet since
-// the call before, once their members' inboxes are durable. It is called now
-// and then; a conversation that is busy keeps its mark until it rests.
-func (f *Fanout) Settle(ctx context.Context, marks Marks, owner Unmarker) error {
+// unsettled returns what was published and is not settled.
+func (f *Fanout) unsettled() map[parley.ConversationID]uint64 {
 	f.settle.Lock()
-	moved := f.moved
-	f.moved = make(map[parley.ConversationID]struct{})
-	f.settle.Unlock()
+	defer f.settle.Unlock()
+	return maps.Clone(f.moved)
+}
 
-	heads := make(map[parley.ConversationID]parley.Seq, len(moved))
-	err := f.quiet(ctx, marks, owner, moved, heads)
-	if err == nil {
-		err = f.everywhere().Flush(ctx)
+// rest takes note that c is settled, unless it moved since.
+func (f *Fanout) rest(c parley.ConversationID, moves uint64) {
+	f.settle.Lock()
+	defer f.settle.Unlock()
+	if f.moved[c] == moves {
+		delete(f.moved, c)
 	}
-	if err != nil {
-		for c := range moved {
-			f.Moved(c)
-		}
+}
+
+// Settle removes the dirty marks of conversations that are quiet, once their
+// members' inboxes are durable. It is called now and then; a conversation that
+// is busy keeps its mark until it rests.
+func (f *Fanout) Settle(ctx context.Context, marks Marks, owner Unmarker) error {
+	moved, all := f.unsettled(), f.everywhere()
+	heads := make(map[parley.ConversationID]parley.Seq, len(moved))
+	if err := f.quiet(ctx, all, marks, owner, moved, heads); err != nil {
+		return err
+	}
+	if err := all.Flush(ctx); err != nil {
 		return err
 	}
 	for c, head := range heads {
 		// A conversation that moved since is still marked: the store compares
 		// the head, and its append set the mark again.
 		if err := marks.Settle(ctx, c, head); err != nil {
-			f.Moved(c)
 			f.cfg.Logger.Warn("dirty mark not settled", slog.Any("err", err))
+			continue
 		}
+		f.rest(c, moved[c])
 	}
 	return nil
 }
 
 // quiet finds the heads at which those of moved that rest may be settled.
-func (f *Fanout) quiet(ctx context.Context, marks Marks, owner Unmarker, moved map[parley.ConversationID]struct{}, heads map[parley.ConversationID]parley.Seq) error {
+func (f *Fanout) quiet(ctx context.Context, all Inboxes, marks Marks, owner Unmarker, moved map[parley.ConversationID]uint64, heads map[parley.ConversationID]parley.Seq) error {
 	for c := range moved {
 		head, ok := owner.Unmark(ctx, c)
 		if !ok {
-			f.Moved(c)
 			continue
 		}
 		if f.cfg.Everywhere != nil {
 			var err error
-			if head, err = f.redo(ctx, marks, c); err != nil {
+			if head, err = redo(ctx, all, marks, c); err != nil {
 				return err
 			}
 		}

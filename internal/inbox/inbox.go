@@ -212,7 +212,9 @@ func (k *Keeper) HeadFor(ctx context.Context, user parley.UserID, c parley.Conve
 		return 0, parley.Member{}, false
 	}
 	had, ok = r.HeadFor(at)
-	return max(had, max(m.Since, 1)-1), m, ok
+	// A device that was told more than is in memory here, by another node, may
+	// have had more.
+	return max(had, max(m.Since, 1)-1), m, ok && at.Pos <= b.pos
 }
 
 // Mark moves user's markers of c forward, to the head at most, and returns

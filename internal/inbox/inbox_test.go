@@ -425,3 +425,33 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestToldByAnother has another node write an inbox and tell a device of it,
+// while this one still believes its memory. It kills a head that the memory
+// makes up for such a device: what follows it was told already.
+func TestToldByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const c = parley.ConversationID("g1")
+		w := newWorld(t)
+		w.keeper.Advance(me, w.say(c, you, parley.KindMessage))
+		_, pos, err := w.keeper.After(t.Context(), me, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if had, _, ok := w.keeper.HeadFor(t.Context(), me, c, parley.Cursor{Pos: pos}); !ok || had != 1 {
+			t.Fatalf("had %d, %t", had, ok)
+		}
+		other := inbox.New(inbox.Config{
+			Store: w.store, Log: w.store, Logger: slog.New(slog.DiscardHandler), Changed: func(parley.UserID) {},
+		})
+		defer func() { _ = other.Close(t.Context()) }()
+		other.Advance(me, w.say(c, you, parley.KindMessage))
+		_, pos, err = other.After(t.Context(), me, pos, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if had, _, ok := w.keeper.HeadFor(t.Context(), me, c, parley.Cursor{Pos: pos}); ok {
+			t.Errorf("a device that was told position %d had %d, says who knows less", pos, had)
+		}
+	})
+}

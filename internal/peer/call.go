@@ -23,6 +23,7 @@ const (
 	opCreate   = "create"    // conversation owner: make
 	opGet      = "get"       // conversation owner: membership and head
 	opFind     = "find"      // conversation owner: number of an id
+	opMoved    = "moved"     // everybody: this node appended, perhaps to what you own
 	opNote     = "note"      // inbox owner: entries were committed
 	opDurable  = "durable"   // inbox owner: write what is noted of these users
 	opAfter    = "after"     // inbox owner: rows after a position
@@ -57,10 +58,11 @@ type request struct {
 	User  parley.UserID   `json:"user,omitzero"`  // create, get, find, after, head_for, list, mark, personal, revoke
 	Users []parley.UserID `json:"users,omitzero"` // watch, unwatch, check, durable, standing, online; members of create
 
-	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, personal, standing
+	Conversation parley.ConversationID   `json:"conversation,omitzero"` // get, find, head_for, mark, personal, standing, moved
 	Kind         parley.ConversationKind `json:"kind,omitzero"`         // create
 	Title        string                  `json:"title,omitzero"`        // create
 	Message      parley.MessageID        `json:"message,omitzero"`      // find
+	Head         parley.Seq              `json:"head,omitzero"`         // moved
 	Device       parley.DeviceID         `json:"device,omitzero"`       // revoke
 
 	Post     *parley.Post `json:"post,omitzero"`     // post
@@ -160,7 +162,7 @@ func decodeRequest(msg []byte) (request, error) {
 // A silence means that it is not known what the node did.
 func (p *Peers) ask(ctx context.Context, to cluster.NodeID, q request) (response, error) {
 	within := askWithin
-	if q.Op == opNote || q.Op == opCaughtUp {
+	if q.Op == opNote || q.Op == opMoved || q.Op == opCaughtUp {
 		within = noteWithin
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)

@@ -18,3 +18,6 @@ func (p *Peers) Satchels() int {
 func (p *Peers) Hear(between func(Keeper, Fanout) (Keeper, Fanout)) {
 	p.cfg.Keeper, p.cfg.Fanout = between(p.cfg.Keeper, p.cfg.Fanout)
 }
+
+// Crowd sets how many questions of other nodes may wait for the gate.
+func (p *Peers) Crowd(n int64) { p.crowd = n }

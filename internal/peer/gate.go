@@ -20,17 +20,20 @@ import (
 // gained, noted again what it published and had not settled, and written all
 // its rows.
 //
-// A shard held in the settled view before, by a node that nobody left out in
-// between, was never gained and stays open.
+// A shard that this node has held ever since, in each of its views and in the
+// node table ([cluster.View.Held]), was never gained and stays open, also
+// while the view is not settled. Any other is shut at once, and not only in
+// the next settled view: a node that was frozen, or saw the shard go and come
+// back, reads a store that lacks what another noted meanwhile.
 type gate struct {
 	p *Peers
 
 	mu      sync.Mutex
-	open    [parley.Shards]bool
-	changed chan struct{} // closed and replaced when a shard opens
-	handed  uint64        // the view in which this node handed over; 0: none
-	settled uint64        // the settled view that open is of
-	tenure  uint64        // of the node in it
+	open    [parley.Shards]uint64 // as what the shard was opened; see cluster.View.Held
+	changed chan struct{}         // closed and replaced when a shard opens
+	handed  uint64                // the view in which this node handed over; 0: none
+	stint   uint64                // of this node when it did
+	opened  bool                  // at least once
 }
 
 func newGate(p *Peers) *gate { return &gate{p: p, changed: make(chan struct{})} }
@@ -39,18 +42,19 @@ func newGate(p *Peers) *gate { return &gate{p: p, changed: make(chan struct{})} 
 // the shard is another's.
 func (g *gate) enter(ctx context.Context, shard int) error {
 	for {
-		if !g.p.Here(shard) {
-			return errNotMine
-		}
+		turn := g.p.turn()
 		g.mu.Lock()
-		open, changed := g.open[shard], g.changed
+		changed := g.changed
 		g.mu.Unlock()
-		if open {
+		switch {
+		case g.isOpen(shard):
 			return nil
+		case !g.p.Here(shard):
+			return errNotMine
 		}
 		select {
 		case <-changed:
-		case <-g.p.turn():
+		case <-turn:
 		case <-ctx.Done():
 			return unreachable("peer.gate", ctx.Err())
 		case <-g.p.ctx.Done():
@@ -59,11 +63,26 @@ func (g *gate) enter(ctx context.Context, shard int) error {
 	}
 }
 
-// isOpen reports whether this node may answer for a shard now.
+// isOpen reports whether this node may answer for a shard now. The node table
+// comes first: what the view then says has been so since a moment at which
+// nobody can have left this node out.
 func (g *gate) isOpen(shard int) bool {
+	announced := g.p.cfg.Cluster.Announced()
+	held := g.p.cfg.Cluster.View().Held(shard)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.open[shard]
+	return announced && held != 0 && g.open[shard] == held
+}
+
+// Term is how long this node may believe its memory of the inboxes of a shard:
+// 0 is not now. It begins when the shard is open: what the former owner wrote
+// while it handed over was not in the store when the term began.
+func (p *Peers) Term(shard int) uint64 {
+	term := p.cfg.Cluster.Term(shard)
+	if !p.gate.isOpen(shard) {
+		return 0
+	}
+	return term
 }
 
 // Open returns when this node may answer for all that it owns, or when ctx or
@@ -73,7 +92,7 @@ func (p *Peers) Open(ctx context.Context, within time.Duration) {
 	defer cancel()
 	for {
 		p.gate.mu.Lock()
-		open, changed := p.gate.settled != 0, p.gate.changed
+		open, changed := p.gate.opened, p.gate.changed
 		p.gate.mu.Unlock()
 		if open {
 			return
@@ -86,11 +105,13 @@ func (p *Peers) Open(ctx context.Context, within time.Duration) {
 	}
 }
 
-// hasHanded reports whether this node handed over in a view.
+// hasHanded reports whether this node handed over in a view, and was settled
+// in no other since.
 func (g *gate) hasHanded(view uint64) bool {
+	stint := g.p.cfg.Cluster.View().Stint
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.handed == view
+	return g.handed == view && g.stint == stint
 }
 
 // run follows the settled views until the node ends.
@@ -100,7 +121,12 @@ func (g *gate) run() {
 		view := g.p.cfg.Cluster.View()
 		if view.Term != 0 && g.isNew(view) {
 			ctx, cancel := context.WithCancel(g.p.ctx)
-			stop := g.p.whenTurned(cancel)
+			stop := g.p.whenTurned(func() {
+				// A view that comes again unchanged leaves what was done true.
+				if now := g.p.cfg.Cluster.View(); now.Digest != view.Digest || now.Tenure != view.Tenure {
+					cancel()
+				}
+			})
 			err := g.inherit(ctx, view)
 			stop()
 			cancel()
@@ -120,22 +146,27 @@ func (g *gate) run() {
 func (g *gate) isNew(view *cluster.View) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.settled != view.Digest || g.tenure != view.Tenure || g.handed != view.Digest
+	if g.stint != view.Stint || g.handed != view.Digest {
+		return true
+	}
+	for s := range g.open {
+		if g.open[s] != view.Held(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // inherit makes this node the owner of what a settled view gives it, and
 // opens it.
 func (g *gate) inherit(ctx context.Context, view *cluster.View) error {
 	begun := time.Now()
-	self := g.p.self()
 	g.mu.Lock()
-	var mine, gained [parley.Shards]bool
+	var gained [parley.Shards]bool
 	n := 0
-	for s := range mine {
-		mine[s] = view.Owners(s)[0] == self
-		gained[s] = mine[s] && !(g.open[s] && g.tenure == view.Tenure)
-		g.open[s] = mine[s] && !gained[s]
-		if gained[s] {
+	for s := range gained {
+		held := view.Held(s)
+		if gained[s] = held != 0 && g.open[s] != held; gained[s] {
 			n++
 		}
 	}
@@ -149,14 +180,17 @@ func (g *gate) inherit(ctx context.Context, view *cluster.View) error {
 		return err
 	}
 	g.mu.Lock()
-	g.handed = view.Digest
+	g.handed, g.stint = view.Digest, view.Stint
 	g.mu.Unlock()
 	if err := g.everybody(ctx, view); err != nil {
 		return err
 	}
 
 	g.mu.Lock()
-	g.open, g.settled, g.tenure = mine, view.Digest, view.Tenure
+	for s := range g.open {
+		g.open[s] = view.Held(s)
+	}
+	g.opened = true
 	close(g.changed)
 	g.changed = make(chan struct{})
 	g.mu.Unlock()

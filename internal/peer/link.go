@@ -151,7 +151,7 @@ func (l *link) noted(batch []*item, r response) {
 		case uncertain[i]:
 			durable = append(durable, it)
 		default:
-			l.p.confirm(it, nil)
+			l.p.confirm(it)
 		}
 	}
 	if len(durable) > 0 && !l.p.start(func() { l.durable(durable) }) {
@@ -178,6 +178,6 @@ func (l *link) durable(items []*item) {
 		return
 	}
 	for _, it := range items {
-		l.p.confirm(it, nil)
+		l.p.confirmDurable(it, l.to)
 	}
 }

@@ -49,6 +49,9 @@ type Cluster interface {
 	// Announced reports that no other node can be in a settled view without
 	// this one.
 	Announced() bool
+	// Undisputed reports that, moreover, no other node can be settled in a
+	// view that differs from this node's.
+	Undisputed() bool
 	Bus
 }
 
@@ -65,6 +68,7 @@ type Conversations interface {
 	Create(ctx context.Context, by parley.UserID, kind parley.ConversationKind, title string, members []parley.UserID) (c parley.Conversation, created bool, err error)
 	Get(ctx context.Context, reader parley.UserID, id parley.ConversationID) (parley.Conversation, parley.Member, parley.Seq, error)
 	Find(ctx context.Context, reader parley.UserID, id parley.ConversationID, message parley.MessageID) (parley.Seq, error)
+	Moved(id parley.ConversationID, head parley.Seq)
 }
 
 // Keeper is the keeper of inboxes on this node: inbox.Keeper has the contract.
@@ -160,8 +164,10 @@ type Peers struct {
 	watch    *watched
 	remote   *registered
 	satchels *satchels
+	crowd    int64 // how many questions may wait before the gate
 
 	forwarded atomic.Int64 // bytes of posts on their way to other nodes
+	waiting   atomic.Int64 // questions before the gate
 
 	mu      sync.Mutex
 	links   map[cluster.NodeID]*link
@@ -185,7 +191,7 @@ const (
 func New(cfg Config) *Peers {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Peers{
-		cfg: cfg, ctx: ctx, cancel: cancel,
+		cfg: cfg, ctx: ctx, cancel: cancel, crowd: maxWaiting,
 		links: make(map[cluster.NodeID]*link), asks: make(map[*asking]struct{}), turned: make(chan struct{}),
 	}
 	p.gate = newGate(p)

@@ -124,21 +124,10 @@ func TestHandingOver(t *testing.T) {
 		// c leaves the ring in order: it drains, and is asked nothing more.
 		w.next++
 		members := []cluster.Member{{ID: "a", Weight: 8}, {ID: "b", Weight: 8}, {ID: "c", Weight: 8, Draining: true}}
-		v := cluster.NewView(w.next, 0, members, parley.Shards)
 		for _, id := range []cluster.NodeID{"a", "b"} { // c itself is late
-			n := w.nodes[id]
-			n.mu.Lock()
-			n.view = v
-			n.mu.Unlock()
-			n.peers.Changed(v)
+			w.nodes[id].sees(w.next, members)
 		}
-		time.AfterFunc(time.Second, func() {
-			c := w.nodes["c"]
-			c.mu.Lock()
-			c.view = v
-			c.mu.Unlock()
-			c.peers.Changed(v)
-		})
+		time.AfterFunc(time.Second, func() { w.nodes["c"].sees(w.next, members) })
 		begun := time.Now()
 		if got := w.nodes["a"].head(me, g); got != ack.Seq {
 			t.Errorf("the new owner ends at %d, want %d", got, ack.Seq)

@@ -143,8 +143,9 @@ func TestLazyTravels(t *testing.T) {
 			n.peers.Hear(func(k peer.Keeper, f peer.Fanout) (peer.Keeper, peer.Fanout) { return ears{k, heard}, eyes{f, heard} })
 		}
 		w.commit(c, parley.Entry{Kind: parley.KindMessage, Sender: you})
-		w.nodes["a"].spread.Advance(w.userAt("c", 3), parley.Advance{Conversation: c.ID, Since: 1, From: 1, Head: 1, Count: 1, Lazy: true})
-		if err := w.nodes["a"].spread.Flush(t.Context()); err != nil {
+		batch := w.nodes["a"].peers.Batch()
+		batch.Advance(w.userAt("c", 3), parley.Advance{Conversation: c.ID, Since: 1, From: 1, Head: 1, Count: 1, Lazy: true})
+		if err := batch.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if len(heard) != 4 { // three nodes, and the note

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -111,6 +112,8 @@ func (p *Peers) reply(ctx context.Context, from cluster.NodeID, q *request) (r r
 		r.Conversation, r.Member = &c, &m
 	case opFind:
 		r.Seq, err = p.cfg.Conversations.Find(ctx, q.User, q.Conversation, q.Message)
+	case opMoved:
+		p.cfg.Conversations.Moved(q.Conversation, q.Head)
 	case opCaughtUp:
 		r.Yes = p.gate.hasHanded(q.View)
 	case opDurable:
@@ -145,7 +148,13 @@ func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err e
 		return r, errNotMine
 	}
 	if !live {
-		if err := p.gate.enter(ctx, shard); err != nil {
+		leave, err := p.wait(shard)
+		if err != nil {
+			return r, err
+		}
+		err = p.gate.enter(ctx, shard)
+		leave()
+		if err != nil {
 			return r, err
 		}
 	}
@@ -179,6 +188,26 @@ func (p *Peers) replyOfInbox(ctx context.Context, q *request) (r response, err e
 	}
 	return r, err
 }
+
+// maxWaiting bounds the questions of other nodes that wait for the gate. Past
+// it they are told to come back. Nothing else waits with them: each has a
+// goroutine, and no place that another kind of question needs.
+const maxWaiting = 1 << 14
+
+// wait takes a place before the gate, unless it is open anyway.
+func (p *Peers) wait(shard int) (leave func(), err error) {
+	if p.gate.isOpen(shard) {
+		return func() {}, nil
+	}
+	leave = func() { p.waiting.Add(-1) }
+	if p.waiting.Add(1) > p.crowd {
+		leave()
+		return nil, unreachable("peer.gate", errCrowded)
+	}
+	return leave, nil
+}
+
+var errCrowded = errors.New("peer: too many questions wait until this node may answer")
 
 // durable returns when what is noted of users is.
 func (p *Peers) durable(ctx context.Context, users []parley.UserID) error {

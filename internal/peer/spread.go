@@ -42,15 +42,18 @@ func (it *item) conversation() *parley.Conversation {
 }
 
 // Spread takes commits to the members' inboxes, wherever they live. It is
-// convo's publisher, and fanout's inboxes of everybody.
-type Spread struct {
-	p *Peers
+// convo's publisher.
+type Spread struct{ p *Peers }
 
-	mu    sync.Mutex
+// Batch is where conversations stand, on its way to the members' inboxes,
+// wherever they live. It is fanout's inboxes of everybody. One goroutine has
+// it: a sweep's batch must not be flushed, or given up, by a settling's.
+type Batch struct {
+	p     *Peers
 	noted []note // by Advance, until Flush
 }
 
-// note is one member's part of a sweep.
+// note is one member's part of a batch.
 type note struct {
 	user    parley.UserID
 	advance parley.Advance
@@ -58,6 +61,9 @@ type note struct {
 
 // Spread returns what takes commits to everybody.
 func (p *Peers) Spread() *Spread { return &Spread{p: p} }
+
+// Batch begins a batch.
+func (p *Peers) Batch() *Batch { return &Batch{p: p} }
 
 // Publish implements convo.Publisher.
 func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {
@@ -71,12 +77,48 @@ func (s *Spread) Publish(c *parley.Conversation, entries []parley.Entry, told fu
 			it.Senders = append(it.Senders, u)
 		}
 	}
-	s.p.route(it)
+	if s.p.cfg.Cluster.Term(parley.ShardOf(c.ID)) != 0 {
+		s.p.route(it)
+		return
+	}
+	if !s.p.start(func() { s.p.announce(it) }) {
+		it.answer(errDraining("peer.publish"))
+	}
+}
+
+// announce takes entries to the inboxes that this node appended without a term.
+// Another node may own the conversation and believe what it has in memory: all
+// hear of them first, so that nobody who is told of them reads less elsewhere.
+// All is who is a member once nobody can be settled in another view; a node
+// that does not get to know that in time has told those it hears.
+func (p *Peers) announce(it item) {
+	q := request{Op: opMoved, Conversation: it.Conversation, Head: it.Entries[len(it.Entries)-1].Seq}
+	heard := map[cluster.NodeID]bool{p.self(): true}
+	for {
+		sure, all := p.cfg.Cluster.Undisputed() || p.cfg.Cluster.Term(parley.ShardOf(it.Conversation)) != 0, true
+		for _, m := range p.cfg.Cluster.View().Members {
+			if !heard[m.ID] {
+				_, err := p.ask(p.ctx, m.ID, q)
+				heard[m.ID] = err == nil
+				all = all && heard[m.ID]
+			}
+		}
+		if sure && all || time.Now().After(it.until) {
+			break
+		}
+		if !p.pause(p.ctx, askPause) {
+			it.answer(errDraining("peer.publish"))
+			return
+		}
+	}
+	p.route(it)
 }
 
 // Confirm implements convo.Publisher: it notes the entry in its sender's
 // inbox once more.
 func (s *Spread) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
+	// Whoever published it may be gone, and this node's word stands for it now.
+	s.p.cfg.Fanout.Moved(c.ID)
 	m, ok := c.Member(e.Sender)
 	if !ok {
 		told(nil)
@@ -89,28 +131,22 @@ func (s *Spread) Confirm(c *parley.Conversation, e *parley.Entry, told func(erro
 }
 
 // Advance notes where a conversation stands, for Flush.
-func (s *Spread) Advance(user parley.UserID, a parley.Advance) {
-	s.mu.Lock()
-	s.noted = append(s.noted, note{user, a})
-	s.mu.Unlock()
+func (b *Batch) Advance(user parley.UserID, a parley.Advance) {
+	b.noted = append(b.noted, note{user, a})
 }
 
 // Flush returns when everything advanced before is durable, wherever it is.
-func (s *Spread) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	noted := s.noted
-	s.noted = nil
-	s.mu.Unlock()
-	for len(noted) > 0 {
-		left, err := s.deliver(ctx, noted)
-		if len(left) == 0 {
+func (b *Batch) Flush(ctx context.Context) error {
+	for len(b.noted) > 0 {
+		left, err := b.deliver(ctx, b.noted)
+		if b.noted = left; len(left) == 0 {
 			break
 		}
-		if noted = left; !s.p.pause(ctx, askPause) {
+		if !b.p.pause(ctx, askPause) {
 			return unreachable("peer.flush", err)
 		}
 	}
-	return s.p.cfg.Keeper.Flush(ctx)
+	return b.p.cfg.Keeper.Flush(ctx)
 }
 
 // notesAtOnce bounds the notes of one message.
@@ -118,19 +154,19 @@ const notesAtOnce = 512
 
 // deliver has notes made durable, and returns those for which that is not
 // known.
-func (s *Spread) deliver(ctx context.Context, noted []note) (left []note, err error) {
+func (b *Batch) deliver(ctx context.Context, noted []note) (left []note, err error) {
 	at := make(map[cluster.NodeID][]note)
 	for _, n := range noted {
-		to := s.p.owner(parley.ShardOfUser(n.user))
-		if to == s.p.self() {
-			s.p.cfg.Keeper.Advance(n.user, n.advance)
+		to := b.p.owner(parley.ShardOfUser(n.user))
+		if to == b.p.self() {
+			b.p.cfg.Keeper.Advance(n.user, n.advance)
 			continue
 		}
 		at[to] = append(at[to], n)
 	}
 	for to, notes := range at {
 		for chunk := range slices.Chunk(notes, notesAtOnce) {
-			if e := s.deliverTo(ctx, to, chunk); e != nil {
+			if e := b.deliverTo(ctx, to, chunk); e != nil {
 				left, err = append(left, chunk...), e
 			}
 		}
@@ -138,7 +174,7 @@ func (s *Spread) deliver(ctx context.Context, noted []note) (left []note, err er
 	return left, err
 }
 
-func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note) error {
+func (b *Batch) deliverTo(ctx context.Context, to cluster.NodeID, notes []note) error {
 	items := make([]item, len(notes))
 	users := make([]parley.UserID, len(notes))
 	for i, n := range notes {
@@ -149,7 +185,7 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 			Members: []parley.Member{{User: n.user, Since: a.Since, Until: a.Until}},
 		}
 	}
-	r, err := s.p.ask(ctx, to, request{Op: opNote, Items: items})
+	r, err := b.p.ask(ctx, to, request{Op: opNote, Items: items})
 	if err != nil {
 		return err
 	}
@@ -157,7 +193,7 @@ func (s *Spread) deliverTo(ctx context.Context, to cluster.NodeID, notes []note)
 		return errNotMine
 	}
 	slices.Sort(users)
-	_, err = s.p.ask(ctx, to, request{Op: opDurable, Users: slices.Compact(users)})
+	_, err = b.p.ask(ctx, to, request{Op: opDurable, Users: slices.Compact(users)})
 	return err
 }
 
@@ -246,7 +282,8 @@ func (p *Peers) assure(it *item) {
 	if it.told == nil {
 		return
 	}
-	all := &tally{told: func(err error) { p.confirm(it, err) }, left: 1}
+	durable := false
+	all := &tally{left: 1}
 	for _, u := range it.Senders {
 		if p.cfg.Cluster.Term(parley.ShardOfUser(u)) != 0 {
 			continue
@@ -254,30 +291,71 @@ func (p *Peers) assure(it *item) {
 		all.mu.Lock()
 		all.left++
 		all.mu.Unlock()
+		durable = true
 		p.cfg.Keeper.WhenDurable(u, all.one)
+	}
+	all.told = func(err error) {
+		switch {
+		case err != nil:
+			it.answer(err)
+		case durable:
+			p.confirmDurable(it, p.self())
+		default:
+			p.confirm(it)
+		}
 	}
 	all.one(nil)
 }
 
-// confirm answers for an item whose senders' inboxes show it, as soon as this
-// node is left out of nobody's settled view: until then what it made durable
-// may be hidden behind another's memory.
-func (p *Peers) confirm(it *item, err error) {
-	if it.told == nil || err != nil || p.cfg.Cluster.Announced() {
-		it.answer(err)
+// confirm answers for an item that the owner of its senders' inboxes noted
+// while it had a term, as soon as this node is left out of nobody's settled
+// view: who gains an inbox then waits for this node, which notes it again.
+func (p *Peers) confirm(it *item) {
+	p.when(it, p.cfg.Cluster.Announced, func() { it.answer(nil) })
+}
+
+// confirmDurable answers for an item whose senders' rows a node wrote, as soon
+// as nobody can be settled in another view than this node's: until then a
+// memory that is believed may hide what was written. If the inboxes live
+// elsewhere by then, their owner is told.
+func (p *Peers) confirmDurable(it *item, by cluster.NodeID) {
+	p.when(it, p.cfg.Cluster.Undisputed, func() {
+		for _, u := range it.Senders {
+			if p.owner(parley.ShardOfUser(u)) == by {
+				continue
+			}
+			if time.Now().After(it.until) {
+				it.answer(unreachable("peer.confirm", errNotMine))
+			} else {
+				p.route(*it)
+			}
+			return
+		}
+		it.answer(nil)
+	})
+}
+
+// when goes on as soon as it may; an item that waits for too long is answered
+// with an error.
+func (p *Peers) when(it *item, may func() bool, goOn func()) {
+	if it.told == nil {
+		return
+	}
+	if may() {
+		goOn()
 		return
 	}
 	if !p.start(func() {
-		for !p.cfg.Cluster.Announced() {
+		for !may() {
 			if time.Now().After(it.until) || !p.pause(p.ctx, askPause) {
 				it.answer(unreachable("peer.confirm", errUnannounced))
 				return
 			}
 		}
-		it.answer(nil)
+		goOn()
 	}) {
 		it.answer(errDraining("peer.confirm"))
 	}
 }
 
-var errUnannounced = errors.New("peer: this node does not stand in the node table")
+var errUnannounced = errors.New("peer: another node may be settled without this one")

@@ -52,10 +52,12 @@ type node struct {
 	owner     *convo.Owner
 	router    *router.Router
 	announced bool
+	disputed  bool // another node may be settled in another view
 	certain   bool // Term answers
 
-	mu   sync.Mutex
-	view *cluster.View
+	mu     sync.Mutex
+	view   *cluster.View
+	tenure uint64
 }
 
 // everybody is three nodes.
@@ -103,9 +105,9 @@ func (w *world) join(id cluster.NodeID) *node {
 		Store: w.store, Log: w.store, Logger: log, Coalesce: slow,
 		Changed: func(u parley.UserID) { n.fanout.Changed(u) },
 		Marked:  func(r parley.Receipt) { n.receipts.Note(r) },
-		Term:    func(u parley.UserID) uint64 { return n.Term(parley.ShardOfUser(u)) },
+		Term:    func(u parley.UserID) uint64 { return n.peers.Term(parley.ShardOfUser(u)) },
 	})
-	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}, Log: w.store, Logger: log})
+	n.fanout = fanout.New(fanout.Config{Inboxes: n.keeper, Everywhere: later{n}.batch, Log: w.store, Logger: log})
 	n.owner = convo.New(convo.Config{
 		Log: w.store, Acts: w.store, Publisher: later{n}, Now: time.Now, Rand: rand.Reader, Logger: log,
 		Term: func(c parley.ConversationID) uint64 { return n.Term(parley.ShardOf(c)) },
@@ -155,11 +157,23 @@ func (n *node) see(term uint64, ids ...cluster.NodeID) {
 	for _, id := range ids {
 		members = append(members, cluster.Member{ID: id, Weight: 8})
 	}
-	v := cluster.NewView(term, 0, members, parley.Shards)
+	n.sees(term, members)
+}
+
+// sees is see with members as they are.
+func (n *node) sees(term uint64, members []cluster.Member) {
 	n.mu.Lock()
+	v := cluster.NewView(term, n.tenure, members, parley.Shards).Follow(n.id, n.view)
 	n.view = v
 	n.mu.Unlock()
 	n.peers.Changed(v)
+}
+
+// set changes what the node believes of itself.
+func (n *node) set(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
 }
 
 func (n *node) Self() cluster.NodeID { return n.id }
@@ -167,6 +181,12 @@ func (n *node) Announced() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.announced
+}
+
+func (n *node) Undisputed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.announced && !n.disputed
 }
 
 func (n *node) View() *cluster.View {
@@ -278,8 +298,7 @@ func (l later) Publish(c *parley.Conversation, e []parley.Entry, told func(error
 func (l later) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
 	l.n.spread.Confirm(c, e, told)
 }
-func (l later) Advance(u parley.UserID, a parley.Advance) { l.n.spread.Advance(u, a) }
-func (l later) Flush(ctx context.Context) error           { return l.n.spread.Flush(ctx) }
+func (l later) batch() fanout.Inboxes { return l.n.peers.Batch() }
 
 type marks struct{ store.Store }
 

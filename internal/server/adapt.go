@@ -5,6 +5,7 @@ import (
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/account"
+	"github.com/parley-im/parley/internal/convo"
 	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/internal/session"
 	"github.com/parley-im/parley/internal/store"
@@ -18,6 +19,22 @@ type marks struct{ store.Store }
 func (m marks) Where(ctx context.Context, c parley.ConversationID) (*parley.Conversation, parley.Seq, uint64, error) {
 	h, err := m.Load(ctx, c)
 	return h.State, h.Seq, h.Count, err
+}
+
+// unfinished is marks of conversations that a crash may have left undone.
+type unfinished struct {
+	marks
+	owner *convo.Owner
+}
+
+// Where implements fanout.Marks: what was deleted is erased before what became
+// of it is noted.
+func (u unfinished) Where(ctx context.Context, c parley.ConversationID) (*parley.Conversation, parley.Seq, uint64, error) {
+	state, head, count, err := u.marks.Where(ctx, c)
+	if err == nil && state != nil {
+		err = u.owner.Finish(ctx, c, head)
+	}
+	return state, head, count, err
 }
 
 // news lets edge poll.

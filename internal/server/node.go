@@ -126,15 +126,16 @@ func (n *node) termOfUser() func(parley.UserID) uint64 {
 	if n == nil {
 		return nil
 	}
-	return func(u parley.UserID) uint64 { return membership{n}.Term(parley.ShardOfUser(u)) }
+	return func(u parley.UserID) uint64 { return n.peers.Term(parley.ShardOfUser(u)) }
 }
 
-// everywhere is the inboxes of all users; nil: they all live here.
-func (n *node) everywhere() fanout.Inboxes {
+// everywhere begins a batch for the inboxes of all users; nil: they all live
+// here.
+func (n *node) everywhere() func() fanout.Inboxes {
 	if n == nil {
 		return nil
 	}
-	return spreading{n}
+	return func() fanout.Inboxes { return n.peers.Batch() }
 }
 
 // publisher is where commits go.
@@ -155,10 +156,6 @@ func (p spreading) Publish(c *parley.Conversation, entries []parley.Entry, told 
 func (p spreading) Confirm(c *parley.Conversation, e *parley.Entry, told func(error)) {
 	p.n.spread.Confirm(c, e, told)
 }
-
-func (p spreading) Advance(user parley.UserID, a parley.Advance) { p.n.spread.Advance(user, a) }
-
-func (p spreading) Flush(ctx context.Context) error { return p.n.spread.Flush(ctx) }
 
 // others is the way of receipts to other nodes; nil: there are none.
 func (n *node) others() fanout.Nodes {
@@ -364,7 +361,7 @@ func (s *Server) recheck(ctx context.Context) {
 // sweep does what a crash left undone in the conversations of some shards.
 func (s *Server) sweep(ctx context.Context, of func(shard int) bool) error {
 	begun := s.cfg.Now()
-	swept, err := s.fanout.Sweep(ctx, marks{s.cfg.Store}, of)
+	swept, err := s.fanout.Sweep(ctx, unfinished{marks{s.cfg.Store}, s.owner}, of)
 	if swept > 0 {
 		s.cfg.Logger.Info("conversations swept", slog.Int("conversations", swept), slog.Duration("took", s.cfg.Now().Sub(begun)))
 	}
@@ -397,6 +394,11 @@ func (m membership) Term(shard int) uint64 {
 func (m membership) Announced() bool {
 	joined := m.n.joined.Load()
 	return joined != nil && joined.Announced()
+}
+
+func (m membership) Undisputed() bool {
+	joined := m.n.joined.Load()
+	return joined != nil && joined.Undisputed()
 }
 
 func (m membership) Tell(to cluster.NodeID, msg []byte) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
 
+	"github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/cluster"
 	"github.com/parley-im/parley/internal/cluster/clustertest"
@@ -332,5 +333,41 @@ func TestDrain(t *testing.T) {
 	}
 	if status := <-polled; status != 200 && status != 0 {
 		t.Errorf("a poll that waited was answered with %d", status)
+	}
+}
+
+// TestCrashBetweenDeleteAndErase kills a start that leaves what was deleted in
+// the store: the server stops dead when the delete stands in the log and the
+// body does too.
+func TestCrashBetweenDeleteAndErase(t *testing.T) {
+	s := memstore.New()
+	w := start(t, s)
+	alice := w.register("alice")
+	w.register("bob")
+	var c wire.Conversation
+	w.call(alice.Token, "POST", "/v1/conversations", map[string]any{"kind": "direct", "members": []string{"bob"}}, 201, &c)
+	w.call(alice.Token, "POST", "/v1/conversations/"+c.ID+"/entries", message("m1", "regretted"), 201, nil)
+	s.Fail(func(op string) error {
+		if op == "Erase" {
+			return store.ErrUnavailable
+		}
+		return nil
+	})
+	w.call(alice.Token, "DELETE", "/v1/conversations/"+c.ID+"/entries/2", map[string]any{"id": "d1"}, 503, nil)
+	w.srv.Kill()
+	s.Fail(nil)
+	body := func() string {
+		entries, err := s.Read(t.Context(), parley.ConversationID(c.ID), 1, 1)
+		if err != nil || len(entries) != 1 {
+			t.Fatal(entries, err)
+		}
+		return string(entries[0].Body.Data)
+	}
+	if body() == "" {
+		t.Fatal("the body is gone before the start: this showed nothing")
+	}
+	start(t, s)
+	if text := body(); text != "" {
+		t.Errorf("the store still holds %q", text)
 	}
 }

@@ -145,7 +145,7 @@ func (h *Hub) Connect(user wire.User, device wire.Device, hello wire.ClientFrame
 		User: user, Device: device, Epoch: h.cfg.Epoch, Server: h.cfg.Server, Limits: h.cfg.Limits,
 		Rev: h.contactsRev(parley.UserID(user.ID)),
 	}))
-	at, good := h.position(s.user, hello.Cursor)
+	at, good := h.position(hello.Cursor)
 	if !good {
 		s.out = append(s.out, wire.AppendResync(nil, h.cfg.Epoch))
 	}
@@ -179,22 +179,16 @@ func (h *Hub) contactsRev(user parley.UserID) uint64 {
 	return rev
 }
 
-// position returns where a device with this cursor stands. A cursor of
-// another epoch, ahead of the inbox, or none at all in shape, is not good.
-func (h *Hub) position(user parley.UserID, cursor string) (at parley.Cursor, good bool) {
+// position returns where a device with this cursor stands. A cursor of another
+// epoch, or none at all in shape, is not good. Whether it is ahead of the inbox
+// the first reading finds out: the welcome does not wait for that.
+func (h *Hub) position(cursor string) (at parley.Cursor, good bool) {
 	nothing := parley.Cursor{Epoch: h.cfg.Epoch}
 	if cursor == "" {
 		return nothing, true
 	}
 	at, ok := parley.ParseCursor(cursor)
 	if !ok || at.Epoch != h.cfg.Epoch {
-		return nothing, false
-	}
-	_, now, err := h.cfg.Inboxes.After(h.ctx, user, at.Pos, 1)
-	if err != nil {
-		return at, true // the first read says what is wrong
-	}
-	if at.Pos > now {
 		return nothing, false
 	}
 	return at, true

@@ -50,7 +50,11 @@ type Session struct {
 	changed  bool                                 // rows may have changed
 	contacts bool                                 // the list of contacts changed
 	running  bool                                 // a goroutine runs
+	waits    bool                                 // and may wait, before it writes
+	soon     bool                                 // answer is about to look
 	closed   bool
+
+	answering chan struct{} // closed when answers are written that did not wait; nil: none are
 
 	// owned by the goroutine that runs
 	at       parley.Cursor                        // what the device had when it began to catch up; when it has, where it stands
@@ -131,6 +135,7 @@ func (s *Session) say(frame []byte) {
 		return
 	}
 	s.out = append(s.out, frame)
+	s.answerSoon()
 	s.schedule()
 }
 

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/fanout"
@@ -21,11 +22,13 @@ const (
 	// tellAtOnce is how many bytes of entries one conversation adds to a
 	// write before the others may speak.
 	tellAtOnce = 128 << 10
+	// answerAfter is how long an answer waits for what the same write could
+	// bring: reading may have to wait for another node.
+	answerAfter = 20 * time.Millisecond
 )
 
-// work is what one round has to say.
+// work is what one round has to say, beside answers.
 type work struct {
-	out      [][]byte
 	reads    []wire.ClientFrame
 	nudged   map[parley.ConversationID]parley.Seq
 	changed  bool
@@ -40,14 +43,13 @@ type work struct {
 func (s *Session) take() (work, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := work{out: s.out, reads: s.reads, nudged: s.nudged, changed: s.changed, lead: s.lead}
-	s.out, s.reads, s.nudged, s.changed = nil, nil, nil, false
-	s.outBytes = 0
+	w := work{reads: s.reads, nudged: s.nudged, changed: s.changed, lead: s.lead}
+	s.reads, s.nudged, s.changed = nil, nil, false
 	if s.closed {
 		s.running = false
 		return w, false
 	}
-	if len(w.out)+len(w.reads)+len(w.nudged) > 0 || w.changed || w.lead != "" {
+	if len(s.out)+len(w.reads)+len(w.nudged) > 0 || w.changed || w.lead != "" {
 		return w, true
 	}
 	w.receipts, s.receipts = s.receipts, nil
@@ -57,34 +59,26 @@ func (s *Session) take() (work, bool) {
 	return w, s.running
 }
 
-// run says what there is to say, a round at a time, each in one write.
+// run says what there is to say, a round at a time, each in one write. Answers
+// do not wait for the rest of it for long, and are written also when it fails.
 func (s *Session) run() {
 	for {
 		w, ok := s.take()
 		if !ok {
 			return
 		}
-		frames := w.out
-		for _, f := range w.reads {
-			frames = append(frames, s.page(f))
-		}
-		var err error
-		if w.changed {
-			frames, err = s.tellRows(frames)
-		}
-		for c, head := range w.nudged {
-			if err == nil {
-				frames, err = s.tellNudged(frames, c, head)
+		if len(w.reads) > 0 {
+			s.reading(true)
+			var pages [][]byte
+			for _, f := range w.reads {
+				pages = append(pages, s.page(f))
 			}
+			s.write(pages)
 		}
-		for _, r := range w.receipts {
-			frames = append(frames, wire.AppendReceipts(nil, r))
-		}
-		frames = w.asides.frames(frames)
-		if w.contacts {
-			frames = s.tellContacts(frames)
-		}
+		s.reading(w.changed || len(w.nudged) > 0)
+		frames, err := s.tell(w)
 		if err != nil {
+			s.write(nil)
 			s.hub.cfg.Logger.Warn("session could not read", slog.Any("err", err))
 			s.fail(err)
 			continue
@@ -92,12 +86,7 @@ func (s *Session) run() {
 		if w.lead != "" {
 			frames = append(frames, wire.AppendGoaway(nil, 0, w.lead))
 		}
-		if len(frames) > 0 && s.conn.WriteFrames(frames) != nil {
-			// The connection says so to edge, which tells this session.
-			s.mu.Lock()
-			s.closed = true
-			s.mu.Unlock()
-		}
+		s.write(frames)
 		if w.lead != "" {
 			s.mu.Lock()
 			s.closeLocked(wire.CloseRetryNow, "another node of this server is nearer to you")
@@ -113,6 +102,101 @@ func (s *Session) tellContacts(frames [][]byte) [][]byte {
 		frames = append(frames, wire.AppendContacts(nil, rev))
 	}
 	return frames
+}
+
+// tell reads what a round has to tell. It may wait for the store, or for the
+// node that holds the inbox.
+func (s *Session) tell(w work) (frames [][]byte, err error) {
+	if w.changed {
+		frames, err = s.tellRows(frames)
+	}
+	for c, head := range w.nudged {
+		if err == nil {
+			frames, err = s.tellNudged(frames, c, head)
+		}
+	}
+	for _, r := range w.receipts {
+		frames = append(frames, wire.AppendReceipts(nil, r))
+	}
+	frames = w.asides.frames(frames)
+	if w.contacts {
+		frames = s.tellContacts(frames)
+	}
+	return frames, err
+}
+
+// write writes frames, after the answers that there are.
+func (s *Session) write(frames [][]byte) {
+	for {
+		s.mu.Lock()
+		answering := s.answering
+		if answering == nil {
+			break
+		}
+		s.mu.Unlock()
+		<-answering
+	}
+	s.waits = false
+	out := s.answersLocked()
+	s.mu.Unlock()
+	s.send(append(out, frames...))
+}
+
+// answersLocked takes the answers there are. s.mu is held.
+func (s *Session) answersLocked() [][]byte {
+	out := s.out
+	s.out, s.outBytes = nil, 0
+	return out
+}
+
+func (s *Session) send(frames [][]byte) {
+	if len(frames) > 0 && s.conn.WriteFrames(frames) != nil {
+		// The connection says so to edge, which tells this session.
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+	}
+}
+
+// reading takes note that the round waits, or may, until it writes.
+func (s *Session) reading(waits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits = waits; len(s.out) > 0 {
+		s.answerSoon()
+	}
+}
+
+// answerSoon has the answers there are written in a moment, should the round
+// still wait then. s.mu is held.
+func (s *Session) answerSoon() {
+	if s.waits && !s.soon {
+		s.soon = true
+		time.AfterFunc(answerAfter, s.answer)
+	}
+}
+
+// answer writes the answers there are while the round waits.
+func (s *Session) answer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.soon = false
+	if !s.waits || s.closed || len(s.out) == 0 || s.answering != nil {
+		return
+	}
+	out, done := s.answersLocked(), make(chan struct{})
+	if s.hub.start(func() {
+		s.send(out)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.answering = nil
+		close(done)
+		if len(s.out) > 0 {
+			s.answerSoon()
+		}
+	}) {
+		s.answering = done
+	}
 }
 
 // again marks what a round left over.
@@ -215,6 +299,12 @@ func (s *Session) tellRows(frames [][]byte) ([][]byte, error) {
 		read = s.hub.cfg.Inboxes.After
 	}
 	rows, now, err := read(s.hub.ctx, s.user, s.pos, rowsAtOnce)
+	if err == nil && s.resuming && s.pos > now {
+		// The cursor is ahead of the inbox: the device begins from nothing.
+		frames = append(frames, wire.AppendResync(nil, s.hub.cfg.Epoch))
+		s.at, s.pos = parley.Cursor{Epoch: s.hub.cfg.Epoch}, 0
+		rows, now, err = read(s.hub.ctx, s.user, s.pos, rowsAtOnce)
+	}
 	if err != nil {
 		return frames, err
 	}

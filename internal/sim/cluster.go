@@ -32,8 +32,8 @@ type ClusterConfig struct {
 // ClusterWorld is several nodes over one store that lasts, and the devices of
 // World, each of which talks to any node. Nodes die, leave and come back; they
 // are cut off from each other, from the store, from both, one way and two
-// ways; messages between them are lost, late and repeated; the outcomes of
-// writes are unknown. It must run inside a testing/synctest bubble.
+// ways; they stand still and go on; messages between them are lost, late and
+// repeated; rows are written late, and the outcomes of writes are unknown. It must run inside a testing/synctest bubble.
 type ClusterWorld struct {
 	cfg   ClusterConfig
 	dice  *dice
@@ -43,6 +43,7 @@ type ClusterWorld struct {
 	rec   *Recorder
 	party *Party
 	rough atomic.Bool // networks tear and lag
+	late  atomic.Bool // rows of inboxes are written slowly
 }
 
 // clusterNode is one node's place, whatever runs there.
@@ -50,6 +51,7 @@ type clusterNode struct {
 	id  cluster.NodeID
 	net *Network
 	cut atomic.Bool // from the store
+	ice *ice
 
 	srv *server.Server // nil: it is down. Owned by whoever starts and stops: one at a time
 }
@@ -68,7 +70,7 @@ func NewClusterWorld(cfg ClusterConfig) *ClusterWorld {
 	}
 	w.disk = NewMemoryDisk(func() bool { return w.dice.intn(4) == 0 })
 	for i := range cfg.Nodes {
-		n := &clusterNode{id: cluster.NodeID('a' + rune(i))}
+		n := &clusterNode{id: cluster.NodeID('a' + rune(i)), ice: newIce()}
 		n.net = NewNetwork(w.latency, func() bool { return w.rough.Load() && w.dice.intn(200) == 0 })
 		w.nodes = append(w.nodes, n)
 	}
@@ -126,7 +128,7 @@ func (w *ClusterWorld) start(ctx context.Context, n *clusterNode) error {
 	if err != nil {
 		return err
 	}
-	var s store.Store = &reached{Store: shared, cut: &n.cut}
+	var s store.Store = &reached{Store: shared, node: n, world: w}
 	if w.cfg.Wrap != nil {
 		s = w.cfg.Wrap(n.id, s)
 	}
@@ -135,9 +137,9 @@ func (w *ClusterWorld) start(ctx context.Context, n *clusterNode) error {
 		logger = logger.With("node", string(n.id))
 	}
 	n.srv, err = server.Start(ctx, server.Config{
-		Store: s, Listener: n.net.Listen(), Registration: account.Open, NoRateLimits: true, NoPolling: true,
+		Store: s, Listener: coldListener{n.net.Listen(), n.ice}, Registration: account.Open, NoRateLimits: true, NoPolling: true,
 		Hasher: account.HashParams{Time: 1, MemoryKiB: 8, Threads: 1}, SettleEvery: 10 * time.Second, Logger: logger, Lease: w.cfg.Lease,
-		Cluster: &server.Cluster{ID: n.id, Bus: w.hub.Bus(n.id)},
+		Cluster: &server.Cluster{ID: n.id, Bus: coldBus{w.hub.Bus(n.id), n.ice}},
 	})
 	if err != nil {
 		return fmt.Errorf("sim: start node %s: %w", n.id, err)
@@ -181,6 +183,7 @@ func (w *ClusterWorld) heal() {
 	w.disk.Ail(false)
 	for _, n := range w.nodes {
 		n.cut.Store(false)
+		n.ice.thaw()
 	}
 }
 
@@ -195,6 +198,7 @@ func (w *ClusterWorld) trouble(ctx context.Context) error {
 		w.heal()
 	}
 	w.rough.Store(false)
+	w.late.Store(false)
 	for _, n := range w.nodes {
 		n.net.Cut("") // also what fell silent
 	}
@@ -206,7 +210,8 @@ func (w *ClusterWorld) strike(ctx context.Context) error {
 	n := w.nodes[w.dice.intn(len(w.nodes))]
 	other := w.nodes[w.dice.intn(len(w.nodes))]
 	lasts := w.dice.within(12 * time.Second)
-	switch w.dice.intn(10) {
+	w.late.Store(w.dice.intn(2) == 0)
+	switch w.dice.intn(12) {
 	case 0:
 		return w.restart(ctx, n, n.kill)
 	case 1:
@@ -230,6 +235,9 @@ func (w *ClusterWorld) strike(ctx context.Context) error {
 	case 9:
 		n.net.Silence("")
 		return nil
+	case 10, 11:
+		n.ice.freeze()
+		w.hub.Freeze(n.id)
 	}
 	pause(ctx, lasts)
 	return nil
@@ -246,7 +254,8 @@ func (w *ClusterWorld) restart(ctx context.Context, n *clusterNode, stop func() 
 // reached is the store as one node reaches it, or not.
 type reached struct {
 	store.Store
-	cut *atomic.Bool
+	node  *clusterNode
+	world *ClusterWorld
 }
 
 // storeDeadline is how long a call waits for a store that cannot be reached.
@@ -254,7 +263,8 @@ const storeDeadline = 2 * time.Second
 
 // try is what becomes of a call.
 func (r *reached) try(ctx context.Context) error {
-	if !r.cut.Load() {
+	r.node.ice.pass()
+	if !r.node.cut.Load() {
 		return nil
 	}
 	if !pause(ctx, storeDeadline) {
@@ -329,6 +339,9 @@ func (r *reached) LoadInbox(ctx context.Context, u parley.UserID) (store.Inbox, 
 func (r *reached) WriteInboxes(ctx context.Context, writes []*store.InboxWrite) error {
 	if err := r.try(ctx); err != nil {
 		return err
+	}
+	if r.world.late.Load() && !pause(ctx, r.world.dice.within(storeDeadline)) {
+		return ctx.Err()
 	}
 	return r.Store.WriteInboxes(ctx, writes)
 }

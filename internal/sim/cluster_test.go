@@ -1,10 +1,14 @@
 package sim
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/cluster"
@@ -92,4 +96,76 @@ func TestSeededClusterFaultsAreCaught(t *testing.T) {
 			t.Errorf("nothing was noticed in %d worlds", worlds)
 		})
 	}
+}
+
+// TestCutFromStore has one of three nodes lose the store while the others hear
+// it. It kills a cluster that waits for it: ten seconds later everybody whose
+// device talks to another node signs in, syncs from nothing and sends, also
+// those whose inboxes and conversations that node had. When it reaches the
+// store again the checker looks at what everybody has.
+func TestCutFromStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := NewClusterWorld(ClusterConfig{Seed: 1, Sends: 1})
+		defer func() {
+			if err := w.end(); err != nil {
+				t.Error(err)
+			}
+		}()
+		for _, n := range w.nodes {
+			if err := w.start(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pause(t.Context(), 10*time.Second)
+		cfg := w.cast()
+		cfg.Dial = func(device string) Dialer {
+			return func(ctx context.Context) (net.Conn, error) { return w.nodes[w.dice.intn(2)].net.Dial(ctx, device) }
+		}
+		var err error
+		if w.party, err = NewParty(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		live, stop := context.WithCancel(t.Context())
+		for n := range w.party.Devices {
+			w.party.Live(live, n, 0)
+		}
+		pause(t.Context(), 5*time.Second)
+		w.nodes[2].cut.Store(true)
+		pause(t.Context(), 10*time.Second)
+
+		soon, done := context.WithTimeout(t.Context(), 5*time.Second)
+		for _, d := range w.party.Devices {
+			for _, c := range d.Conversations() {
+				if result, code := d.Say(soon, c); result != OK {
+					t.Errorf("%s sends: %s %s", d.cfg.Name, result, code)
+				}
+			}
+		}
+		if _, err := w.party.Final(soon); err != nil {
+			t.Error(err)
+		}
+		done()
+		first := len(w.rec.History()) // the fresh devices of the end have the same names
+		w.heal()
+		pause(t.Context(), 15*time.Second)
+		for _, d := range w.party.Devices {
+			d.Hush()
+		}
+		rest, done := context.WithTimeout(t.Context(), time.Minute)
+		if restless := w.party.Rest(rest); len(restless) > 0 {
+			t.Errorf("still send or fetch: %v", restless)
+		}
+		w.party.Agree(rest)
+		done()
+		stop()
+		w.party.Wait()
+		f, err := w.party.Final(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := slices.DeleteFunc(w.rec.History()[:first], func(o Op) bool { return strings.HasPrefix(o.Device, "fresh-") })
+		for _, found := range Check(append(h, w.rec.History()[first:]...), f, Rules{}) {
+			t.Error(found)
+		}
+	})
 }

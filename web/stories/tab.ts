@@ -152,9 +152,31 @@ export class Tab {
     await this.heading(title).waitFor();
   }
 
+  /** Opens a conversation; a stranger who began it is let in. */
   async open(title: string): Promise<void> {
     await this.row(title).click();
     await this.heading(title).waitFor();
+    const accept = this.button("Accept", this.main);
+    if (await accept.isVisible()) await accept.click();
+    await this.composer.waitFor();
+  }
+
+  /** Chooses from a message's menu. */
+  async act(text: string, choice: string): Promise<void> {
+    await this.message(text).first().locator(".bubble").click({ button: "right" });
+    await this.page.getByRole("menu").getByRole("menuitem", { name: choice, exact: true }).click();
+  }
+
+  /** Reacts to a message with one of the common emoji. */
+  async react(text: string, emoji: string): Promise<void> {
+    await this.message(text).first().locator(".bubble").click({ button: "right" });
+    await this.page.getByRole("menuitemradio", { name: `React with ${emoji}`, exact: true }).click();
+  }
+
+  /** Chooses from the menu of the open conversation. */
+  async more(choice: string): Promise<void> {
+    await this.button("More about this conversation").click();
+    await this.page.getByRole("menuitem", { name: choice, exact: true }).click();
   }
 
   /** Goes to the end, from wherever the conversation opened. */

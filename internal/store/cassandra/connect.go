@@ -64,7 +64,7 @@ func connect(ctx context.Context, cfg Config, keyspace string, h *health) (*gocq
 	c.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: 100 * time.Millisecond}
 	c.Metadata.CacheMode = gocql.KeyspaceOnly
 	c.Logger = quiet{cfg.Logger}
-	c.Dialer = cfg.dialer
+	c.Dialer = attentive{cfg.dialer, cfg.silence()}
 	if cfg.hasty {
 		c.MaxWaitSchemaAgreement = time.Millisecond
 	}

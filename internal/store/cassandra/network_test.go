@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // opBatch is a conditional batch on the wire: a write of which it matters
@@ -32,6 +33,7 @@ type network struct {
 	met    int            // guarded by mu: how many batches met a fate
 	held   []func() error // guarded by mu: requests that overslept
 	closed bool           // guarded by mu: no connection is made
+	links  []*link        // guarded by mu: all that were made
 }
 
 func (n *network) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -46,7 +48,22 @@ func (n *network) DialContext(ctx context.Context, network, addr string) (net.Co
 	if err != nil {
 		return nil, err
 	}
-	return &link{Conn: conn, net: n}, nil
+	l := &link{Conn: conn, net: n, ended: make(chan struct{})}
+	n.mu.Lock()
+	n.links = append(n.links, l)
+	n.mu.Unlock()
+	return l, nil
+}
+
+// bury has every connection there is take what is written and say nothing any
+// more, as after a cut when the kernel waits for a long time before it tries
+// again. New ones are well.
+func (n *network) bury() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.links {
+		l.buried.Store(true)
+	}
 }
 
 // next says what becomes of the batches to come, one by one.
@@ -92,7 +109,10 @@ func (n *network) take() fate {
 // link is one connection.
 type link struct {
 	net.Conn
-	net *network
+	net    *network
+	buried atomic.Bool
+	ended  chan struct{} // closed when it is
+	once   sync.Once
 
 	mu   sync.Mutex
 	then fate // guarded by mu: what to do with the next answer
@@ -118,7 +138,16 @@ func hasBatch(b []byte) bool {
 	return false
 }
 
+// Close implements net.Conn.
+func (l *link) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	return l.Conn.Close()
+}
+
 func (l *link) Write(b []byte) (int, error) {
+	if l.buried.Load() {
+		return len(b), nil
+	}
 	f := fine
 	if hasBatch(b) {
 		f = l.net.take()
@@ -155,6 +184,10 @@ func (l *link) expect(f fate) {
 func (l *link) Read(b []byte) (int, error) {
 	for {
 		n, err := l.Conn.Read(b)
+		if l.buried.Load() {
+			<-l.ended
+			return 0, net.ErrClosed
+		}
 		if err != nil {
 			return n, err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	parley "github.com/parley-im/parley"
 	"github.com/parley-im/parley/internal/store"
@@ -197,3 +198,20 @@ func TestRecordsOutcome(t *testing.T) {
 
 // rowAt is one row at a position.
 func rowAt(pos parley.Pos) []parley.Row { return []parley.Row{{Conversation: "c", Pos: pos}} }
+
+// TestBuriedConnections kills a store that waits for connections on which
+// nothing comes any more, although new ones would be well: the driver alone
+// does so for 40 seconds, a kernel for minutes.
+func TestBuriedConnections(t *testing.T) {
+	s, n := badNetwork(t)
+	if err := s.Append(t.Context(), entries("c", 0, 1, "a")); err != nil {
+		t.Fatal(err)
+	}
+	n.bury()
+	begun := time.Now()
+	await(t, 30*time.Second, "an append over new connections", func() bool {
+		return s.Append(t.Context(), entries("c", 1, 1, "b")) == nil
+	})
+	t.Logf("again after %v", time.Since(begun))
+	stands(t, s, "c", "a", "b")
+}

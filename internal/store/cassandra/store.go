@@ -27,6 +27,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -68,6 +69,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 2 * time.Second
+	}
+	if c.dialer == nil {
+		c.dialer = &net.Dialer{Timeout: dialWithin}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

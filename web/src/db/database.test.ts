@@ -115,7 +115,7 @@ describe("an acknowledgement", () => {
     await db.acked(place.life, "c", "m1", 5, 5000);
     expect(memory.peek("outbox", ["c", "m1"])).toMatchObject({ acked: { seq: 5 } });
     expect(conversation()).toMatchObject({ to: 2, head: 5 });
-    await db.history(place.life, "c", [...run(3, 4), entry(5, { id: "m1", sender: me.id })], {});
+    await db.history(place.life, "c", [...run(3, 4), entry(5, { id: "m1", sender: me.id })], { head: 0 });
     expect(memory.peekAll("outbox")).toEqual([]);
   });
 
@@ -139,7 +139,7 @@ describe("a resync", () => {
     await db.pushed(place, "c", run(1, 4), 4);
     await db.changes(place, [row(4, 1, { unread: 4 })], "e1.1", true);
     await db.enqueue("c", "m1", "hello", 500);
-    await db.draft("c", "half a");
+    await db.draft("c", "half a", 0, 1);
     await db.markRead("c", 3);
     await db.resync(place, "e2");
     expect(memory.peekAll("entries")).toEqual([]);
@@ -148,13 +148,13 @@ describe("a resync", () => {
     expect(memory.peekAll("outbox")).toHaveLength(1);
     expect(memory.peek("drafts", "c")).toMatchObject({ text: "half a" });
     expect(memory.peek("meta", "place")).toMatchObject({ cursor: null, epoch: "e2" });
-    await expect(db.history(life, "c", run(1, 4), {})).rejects.toBeInstanceOf(Stale);
+    await expect(db.history(life, "c", run(1, 4), { head: 0 })).rejects.toBeInstanceOf(Stale);
   });
 
   it("forgets conversations that were not told again, unless somebody wrote there", async () => {
     const { db, memory, place } = await device();
     await db.changes(place, [row(1, 1), row(1, 2, { id: "gone" }), row(1, 3, { id: "written" })], "e1.3", true);
-    await db.draft("written", "half a");
+    await db.draft("written", "half a", 0, 1);
     await db.resync(place, "e2");
     await db.changes(place, [row(1, 1)], "e2.1", false);
     expect(memory.peek("conversations", "gone")).toBeDefined(); // there may be more to come
@@ -168,13 +168,13 @@ describe("history", () => {
     const { db, place, conversation, seqs } = await device();
     await db.pushed(place, "c", run(50, 51), 51);
     expect(conversation().start).toBe(false);
-    await db.history(place.life, "c", run(48, 49), {});
+    await db.history(place.life, "c", run(48, 49), { head: 0 });
     expect(conversation()).toMatchObject({ from: 48, to: 51 });
-    await db.history(place.life, "c", run(40, 45), {}); // it does not touch the run
+    await db.history(place.life, "c", run(40, 45), { head: 0 }); // it does not touch the run
     expect(conversation()).toMatchObject({ from: 48, to: 51 });
-    await db.history(place.life, "c", run(1, 47), { start: true });
+    await db.history(place.life, "c", run(1, 47), { start: true, head: 0 });
     expect(conversation()).toMatchObject({ from: 1, start: true });
-    await db.history(place.life, "c", run(5000, 5002), { leap: true });
+    await db.history(place.life, "c", run(5000, 5002), { leap: true, head: 0 });
     expect(conversation()).toMatchObject({ from: 5000, to: 5002, start: false });
     expect(seqs()).toEqual([5000, 5001, 5002]);
   });
@@ -192,7 +192,7 @@ describe("edits and deletions", () => {
   it("take the content also from history that was read before and stored after", async () => {
     const { db, memory, place, conversation } = await device();
     await db.pushed(place, "c", [entry(3), entry(4, { kind: "delete", ref: 2, body: undefined as never })], 4);
-    await db.history(place.life, "c", run(1, 2), {});
+    await db.history(place.life, "c", run(1, 2), { head: 0 });
     expect(memory.peek("entries", ["c", 2])).toMatchObject({ deleted: true });
     expect(memory.peek("entries", ["c", 2])).not.toHaveProperty("text");
     expect(conversation().last).toMatchObject({ seq: 3 });
@@ -212,7 +212,7 @@ describe("without room", () => {
     await db.pushed(place, "c", run(1, 150), 150);
     await db.enqueue("c", "m1", "hello", 500);
     engine.refuse = 1;
-    await db.draft("c", "half a");
+    await db.draft("c", "half a", 0, 1);
     expect(memory.peek("drafts", "c")).toMatchObject({ text: "half a" });
     expect(conversation()).toMatchObject({ from: 51, to: 150, start: false });
     expect(memory.peekAll("entries")).toHaveLength(100);
@@ -224,10 +224,10 @@ describe("without room", () => {
     await db.pushed(place, "c", run(1, 150), 150);
     db.open = () => new Set(["c"]);
     engine.refuse = 1;
-    await db.draft("c", "half a");
+    await db.draft("c", "half a", 0, 1);
     expect(conversation()).toMatchObject({ from: 1 });
     engine.refuse = 100;
-    await expect(db.draft("c", "half a word")).rejects.toMatchObject({ code: "unreadable" });
+    await expect(db.draft("c", "half a word", 0, 1)).rejects.toMatchObject({ code: "unreadable" });
   });
 });
 

@@ -6,10 +6,12 @@
  * connection one is refused, and nothing they write twice is there twice.
  */
 import { Failure } from "../wire/failure";
-import type { Conversation as Details, Entry, Limits, ReceiptsFrame, Row, User } from "../wire/wire.gen";
+import type { Conversation as Details, Contact, Entry, Limits, Reaction, ReceiptsFrame, Row, User } from "../wire/wire.gen";
+import { withReactions } from "./acts";
+import { adopted, sentOff, unsaid } from "./drafts";
 import { NoRoom, type Engine, type Tx } from "./engine";
-import { acknowledged, append, contiguous, derive, newConversation, newer, prepend, replace } from "./log";
-import type { AccountRecord, ConversationRecord, LimitsRecord, OutboxRecord, PlaceRecord, StoreName } from "./schema";
+import { acknowledged, append, contiguous, derive, newConversation, newer, pinned, prepend, replace } from "./log";
+import type { AccountRecord, ContactRecord, ConversationRecord, DraftRecord, LimitsRecord, OutboxRecord, PlaceRecord, Run, StoreName, WishRecord } from "./schema";
 
 export { Fault } from "./log";
 
@@ -161,10 +163,10 @@ export class Database {
   // --- what was asked for ---
 
   /**
-   * A stretch of a log that was read: newer ones follow the run, older ones lead to it. leap: where they leave a gap the run is dropped
-   * and begins anew with them. start: nothing stands before them.
+   * A stretch of a log that was read, folded as of head: newer ones follow the run, older ones lead to it. leap: where they leave a gap the
+   * run is dropped and begins anew with them. start: nothing stands before them.
    */
-  history(life: number, conversation: string, entries: readonly Entry[], how: { leap?: boolean; start?: boolean; head?: number }): Promise<void> {
+  history(life: number, conversation: string, entries: readonly Entry[], how: { leap?: boolean; start?: boolean; head: number }): Promise<void> {
     if (!contiguous(conversation, entries)) throw new Stale("entries that leave something out");
     return this.write(async (tx) => {
       if ((await placeOf(tx)).life !== life) throw new Stale("history of an earlier life");
@@ -172,10 +174,10 @@ export class Database {
       const at = (await tx.get("conversations", conversation)) ?? newConversation(conversation);
       const first = entries[0]?.seq ?? 0;
       const put = at.to > 0 && first < at.from ? prepend : how.leap && first > at.to + 1 ? replace : append;
-      let now = await put(tx, at, entries, me);
+      let now = await put(tx, at, entries, me, how.head);
       const reached = entries.length === 0 || now.from === entries[0]!.seq;
       if (how.start && reached && now.to > 0) now = { ...now, start: true };
-      tx.put("conversations", await derive(tx, { ...now, head: Math.max(now.head, how.head ?? 0) }, me));
+      tx.put("conversations", await derive(tx, { ...now, head: Math.max(now.head, how.head) }, me));
     });
   }
 
@@ -187,26 +189,28 @@ export class Database {
       tx.put("members", { conversation: told.id, members: told.members.map(({ user, role }) => ({ user, role })) });
       let news = false;
       for (const m of told.members) {
-        if (m.handle !== undefined && (await meet(tx, { id: m.user, handle: m.handle, name: m.name ?? m.handle }))) news = true;
+        if (m.handle !== undefined && (await call(tx, m.user, m.handle, m.name ?? m.handle))) news = true;
         if (m.user !== me) await receipt(tx, told.id, m.user, m.delivered ?? 0, m.read ?? 0);
       }
       const other = told.members.find((m) => m.user !== me) ?? told.members[0];
       const direct = told.kind === "direct" && other?.handle !== undefined;
-      await tell(tx, { ...told, ...(direct ? { with: { id: other.user, handle: other.handle!, name: other.name ?? other.handle! } } : {}) }, me);
+      const known = direct ? await tx.get("people", other.user) : undefined;
+      await tell(tx, { ...told, ...(known ? { with: known } : {}) }, me);
+      await pins(tx, told.id, told.pins ?? [], told.head);
       return news;
     });
   }
 
   /** How users are called. */
   people(users: readonly User[]): Promise<void> {
-    return this.write(async (tx) => users.forEach(({ id, handle, name }) => tx.put("people", { id, handle, name })));
+    return this.write(async (tx) => users.forEach((user) => tx.put("people", userOf(user))));
   }
 
   // --- what people do here ---
 
-  /** Queues a message, on the disk when it resolves, and takes the draft away. */
-  enqueue(conversation: string, id: string, text: string, written: number): Promise<void> {
-    return this.write((tx) => enqueue(tx, conversation, id, text, written, true), true);
+  /** Queues a message or an act, on the disk when it resolves. A message takes the draft away. */
+  enqueue(conversation: string, id: string, text: string, written: number, said: Said = {}): Promise<void> {
+    return this.write((tx) => enqueue(tx, conversation, id, text, written, said, said.kind === undefined && !said.forwarded), true);
   }
 
   /** What failed is queued anew, as another message. */
@@ -215,24 +219,112 @@ export class Database {
       const row = await tx.get("outbox", [conversation, failed]);
       if (!row?.failure) return;
       tx.delete("outbox", [conversation, failed]);
-      await enqueue(tx, conversation, id, row.text, written, false);
+      const { kind, target, replyTo, mentions, forwarded } = row;
+      await enqueue(tx, conversation, id, row.text, written, { kind, target, replyTo, mentions, forwarded }, false);
     }, true);
   }
 
-  /** What failed goes; its text becomes the draft if there is none. */
+  /** What failed goes; the text of a message becomes the draft if there is none. */
   discard(conversation: string, id: string): Promise<void> {
     return this.write(async (tx) => {
       const row = await tx.get("outbox", [conversation, id]);
       if (!row?.failure) return;
       tx.delete("outbox", [conversation, id]);
-      if (!(await tx.get("drafts", conversation))) tx.put("drafts", { conversation, text: row.text });
+      if (row.kind === undefined && !(await tx.get("drafts", conversation))?.text) tx.put("drafts", { conversation, text: row.text, ...(row.replyTo ? { replyTo: row.replyTo } : {}) });
     });
   }
 
-  draft(conversation: string, text: string): Promise<void> {
+  /** What is being written, from when it was on. */
+  draft(conversation: string, text: string, replyTo: number, at: number): Promise<void> {
     return this.write(async (tx) => {
-      if (text === "") tx.delete("drafts", conversation);
-      else tx.put("drafts", { conversation, text });
+      const before = await tx.get("drafts", conversation);
+      if ((before?.text ?? "") === text && (before?.replyTo ?? 0) === replyTo) return;
+      tx.put("drafts", { conversation, text, ...(replyTo ? { replyTo } : {}), at });
+    });
+  }
+
+  /** The server has this draft. What was written since goes on waiting. */
+  draftTold(sent: DraftRecord): Promise<void> {
+    return this.write(async (tx) => {
+      const now = await tx.get("drafts", sent.conversation);
+      if (!now || !same(now, sent)) return;
+      if (now.text === "") tx.delete("drafts", sent.conversation);
+      else tx.put("drafts", { ...now, told: true });
+    });
+  }
+
+  /** What the owner wants of a conversation from now on. */
+  wish(conversation: string, wanted: Omit<WishRecord, "conversation" | "turn">): Promise<void> {
+    return this.write(async (tx) => {
+      const { turn = 0, hide = [], ...before } = (await tx.get("wishes", conversation)) ?? {};
+      const all = [...new Set([...hide, ...(wanted.hide ?? [])])];
+      tx.put("wishes", { ...before, ...wanted, ...(all.length > 0 ? { hide: all } : {}), conversation, turn: turn + 1 });
+    }, true);
+  }
+
+  /** The server has this wish, or will never fulfil it. What it made of the conversation shows at once: its row may take a moment. */
+  wished(sent: WishRecord, fulfilled: boolean): Promise<void> {
+    return this.write(async (tx) => {
+      const { conversation } = sent;
+      const at = await tx.get("conversations", conversation);
+      if (at && fulfilled) tx.put("conversations", wishedFor(at, sent));
+      const now = await tx.get("wishes", conversation);
+      if (now?.turn === sent.turn) tx.delete("wishes", conversation);
+    });
+  }
+
+  // --- contacts ---
+
+  /** All contacts, as the server has them. What was decided here since stays, if it is newer. Returns whether something changed. */
+  contacts(all: readonly Contact[]): Promise<boolean> {
+    return this.write(async (tx) => {
+      const told = new Map(all.map((c) => [c.user.id, c]));
+      let news = false;
+      for (const c of all) {
+        if (await meet(tx, c.user)) news = true;
+        if (await know(tx, contactOf(c))) news = true;
+      }
+      for (const held of await tx.all("contacts")) {
+        if (told.has(held.user) || held.waiting || held.state === "none") continue;
+        tx.put("contacts", { ...held, state: "none" });
+        news = true;
+      }
+      return news;
+    });
+  }
+
+  /** The owner decides how they stand with somebody. */
+  decide(user: User, state: string, at: number): Promise<void> {
+    return this.write(async (tx) => {
+      const before = await tx.get("contacts", user.id);
+      if (!(await tx.get("people", user.id))) await meet(tx, user);
+      tx.put("contacts", { user: user.id, state, rev: (before?.rev ?? 0) + 1, at, waiting: true });
+    }, true);
+  }
+
+  /** What the server says to a decision; undefined: it will never take it. */
+  decided(sent: ContactRecord, answer: Contact | undefined): Promise<void> {
+    return this.write(async (tx) => {
+      const now = await tx.get("contacts", sent.user);
+      if (!now || !same(now, sent)) return;
+      if (answer) tx.put("contacts", contactOf(answer));
+      else tx.put("contacts", { user: now.user, state: "none", rev: now.rev, at: now.at });
+    });
+  }
+
+  /** A block stands against whatever another device decided meanwhile: it is asked for again, above that. */
+  blockAbove(user: string, rev: number): Promise<void> {
+    return this.write(async (tx) => {
+      const now = await tx.get("contacts", user);
+      if (now?.waiting && now.state === "blocked" && now.rev <= rev) tx.put("contacts", { ...now, rev: rev + 1 });
+    });
+  }
+
+  /** The reactions to an entry as they were just asked for. */
+  reactions(conversation: string, seq: number, reactions: readonly Reaction[]): Promise<void> {
+    return this.write(async (tx) => {
+      const held = await tx.get("entries", [conversation, seq]);
+      if (held && !held.deleted) tx.put("entries", withReactions(held, reactions));
     });
   }
 
@@ -287,6 +379,15 @@ export class Database {
   }
 }
 
+/** What is said beside a text: of an act, which and on what. */
+export interface Said {
+  readonly kind?: string | undefined;
+  readonly target?: number | undefined;
+  readonly replyTo?: number | undefined;
+  readonly mentions?: readonly string[] | undefined;
+  readonly forwarded?: boolean | undefined;
+}
+
 /** Whether two records say the same, as their fields are written in one order. */
 function same(a: object, b: object | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
@@ -316,7 +417,7 @@ async function standing(tx: Tx, place: Place): Promise<PlaceRecord> {
 /** Everything goes but the count of lives. */
 async function erase(tx: Tx): Promise<void> {
   const { life } = await placeOf(tx);
-  const all: readonly StoreName[] = ["meta", "conversations", "members", "people", "entries", "folds", "outbox", "drafts", "receipts", "marks"];
+  const all: readonly StoreName[] = ["meta", "conversations", "members", "people", "entries", "folds", "outbox", "drafts", "receipts", "marks", "contacts", "wishes"];
   for (const store of all) tx.clear(store);
   tx.put("meta", { ...nowhere, life: life + 1 });
 }
@@ -326,7 +427,7 @@ async function forget(tx: Tx, now: PlaceRecord, epoch: string): Promise<number> 
   for (const store of derived) tx.clear(store);
   for (const c of await tx.all("conversations")) {
     const { last, ...bare } = newConversation(c.id);
-    tx.put("conversations", { ...bare, kind: c.kind, title: c.title, ...(c.with ? { with: c.with } : {}), muted: c.muted, told: c.told, stale: true, at: c.at });
+    tx.put("conversations", { ...bare, kind: c.kind, title: c.title, ...(c.with ? { with: c.with } : {}), muted: c.muted, ...standingOf(c), told: c.told, stale: true, at: c.at });
   }
   for (const { acked: _acked, ...waiting } of await tx.all("outbox")) tx.put("outbox", { ...waiting, base: 0 });
   const life = now.life + 1;
@@ -338,20 +439,97 @@ async function forget(tx: Tx, now: PlaceRecord, epoch: string): Promise<number> 
 async function tell(tx: Tx, row: Omit<Row, "with"> & { with?: User }, me: string): Promise<void> {
   const at = (await tx.get("conversations", row.id)) ?? newConversation(row.id);
   if (at.told && !at.stale && row.pos < at.pos) return;
-  const last = row.last ? newer(at.last, { seq: row.last.seq, sender: row.last.sender, at: Date.parse(row.last.at) || 0, text: row.last.text }) : {};
+  // What the run says of that message has the acts on it, of which a row knows nothing.
+  const held = row.last && at.last?.seq === row.last.seq && row.last.seq >= at.from && row.last.seq <= at.to;
+  const last = row.last && !held ? newer(at.last, { seq: row.last.seq, sender: row.last.sender, at: Date.parse(row.last.at) || 0, text: row.last.text }) : {};
   const now: ConversationRecord = {
-    ...at, ...last, kind: row.kind, title: row.title, ...(row.with ? { with: row.with } : {}), muted: row.muted, told: true, stale: false,
-    pos: row.pos, rowHead: row.head, rowUnread: row.unread, rowRead: row.read, delivered: row.delivered, head: Math.max(at.head, row.head),
+    ...bareOf(at), ...last, kind: row.kind, title: row.title, ...(row.with ? { with: row.with } : {}), muted: row.muted, told: true, stale: false,
+    pos: row.pos, rowHead: row.head, rowUnread: row.unread, rowRead: row.read, rowMentions: row.mentions ?? 0, delivered: row.delivered,
+    head: Math.max(at.head, row.head), ...toldOf(row),
   };
   if (row.with) await meet(tx, row.with);
+  await adopted(tx, row.id, row.draft);
   tx.put("conversations", await derive(tx, { ...now, at: Math.max(at.at, now.last?.at ?? 0) }, me));
 }
 
+/** What a row says of how the owner stands with a conversation. */
+function toldOf(row: Pick<Row, "muted_until" | "archived" | "pinned" | "request" | "hidden" | "since" | "until">): Partial<ConversationRecord> {
+  const muted = Date.parse(row.muted_until ?? "") || 0;
+  return {
+    ...(muted > 0 ? { mutedUntil: muted } : {}),
+    ...(row.archived ? { archived: true } : {}),
+    ...(row.pinned ? { pinned: true } : {}),
+    ...(row.request ? { request: true } : {}),
+    ...(row.hidden?.length ? { hidden: row.hidden.filter((run) => run.length === 2) as unknown as readonly Run[] } : {}),
+    ...(row.since ? { since: row.since } : {}),
+    ...(row.until ? { until: row.until } : {}),
+  };
+}
+
+const standings = ["mutedUntil", "archived", "pinned", "request", "hidden", "since", "until"] as const;
+
+/** A conversation without what a row says of that: what a row leaves out is so no more. */
+function bareOf(at: ConversationRecord): ConversationRecord {
+  const bare = { ...at };
+  for (const field of standings) delete (bare as Record<string, unknown>)[field];
+  return bare;
+}
+
+function standingOf(at: ConversationRecord): Partial<ConversationRecord> {
+  return Object.fromEntries(standings.flatMap((field) => (at[field] === undefined ? [] : [[field, at[field]]])));
+}
+
+/** A conversation as its owner wants it. */
+export function wishedFor(at: ConversationRecord, wish: WishRecord | undefined): ConversationRecord {
+  if (!wish) return at;
+  const hidden = [...(at.hidden ?? []), ...(wish.hide ?? []).map((seq): Run => [seq, seq])];
+  const { mutedUntil: _until, ...bare } = at;
+  return {
+    ...(wish.muted === undefined ? at : { ...bare, muted: wish.muted, ...(wish.mutedUntil ? { mutedUntil: wish.mutedUntil } : {}) }),
+    ...(wish.archived === undefined ? {} : { archived: wish.archived }),
+    ...(wish.pinned === undefined ? {} : { pinned: wish.pinned }),
+    ...(hidden.length > 0 ? { hidden } : {}),
+  };
+}
+
+/** What is pinned as of a head, with what the run says after it. */
+async function pins(tx: Tx, conversation: string, told: readonly number[], head: number): Promise<void> {
+  const at = await tx.get("conversations", conversation);
+  if (!at || head < (at.pinsAt ?? 0)) return;
+  let now: readonly number[] = told;
+  for (const e of await tx.between("entries", conversation, Math.max(head + 1, at.from), at.to)) {
+    if (e.ref && (e.kind === "pin" || e.kind === "unpin")) now = pinned(now, e.kind, e.ref);
+  }
+  tx.put("conversations", { ...at, pins: now, pinsAt: Math.max(head, at.to) });
+}
+
 /** How somebody is called. Returns whether that is new. */
-async function meet(tx: Tx, { id, handle, name }: User): Promise<boolean> {
-  const user = { id, handle, name };
-  if (same(user, await tx.get("people", id))) return false;
+async function meet(tx: Tx, told: User): Promise<boolean> {
+  const user = userOf(told);
+  if (same(user, await tx.get("people", user.id))) return false;
   tx.put("people", user);
+  return true;
+}
+
+/** The same of somebody of whom only the name was told. */
+async function call(tx: Tx, id: string, handle: string, name: string): Promise<boolean> {
+  return meet(tx, { ...(await tx.get("people", id)), id, handle, name });
+}
+
+function userOf({ id, handle, name, status, avatar, bot }: User): User {
+  return { id, handle, name, ...(status ? { status } : {}), ...(avatar ? { avatar } : {}), ...(bot ? { bot } : {}) };
+}
+
+function contactOf({ user, state, rev, at }: Contact): ContactRecord {
+  return { user: user.id, state, rev, at: Date.parse(at ?? "") || 0 };
+}
+
+/** How the owner stands with somebody, unless what was decided here is newer. Returns whether that is new. */
+async function know(tx: Tx, told: ContactRecord): Promise<boolean> {
+  const held = await tx.get("contacts", told.user);
+  if (held?.waiting && (held.rev > told.rev || held.state === "blocked")) return false;
+  if (held && (held.rev > told.rev || same(held, told))) return false;
+  tx.put("contacts", told);
   return true;
 }
 
@@ -359,9 +537,9 @@ async function meet(tx: Tx, { id, handle, name }: User): Promise<boolean> {
 async function sweep(tx: Tx): Promise<string[]> {
   const gone: string[] = [];
   for (const c of await tx.all("conversations")) {
-    if (!c.stale || (await tx.of("outbox", c.id)).length > 0 || (await tx.get("drafts", c.id))) continue;
+    if (!c.stale || (await tx.of("outbox", c.id)).length > 0 || unsaid(await tx.get("drafts", c.id))) continue;
     tx.delete("conversations", c.id);
-    tx.delete("members", c.id);
+    for (const store of ["members", "drafts", "wishes"] as const) tx.delete(store, c.id);
     if (c.to > 0) tx.deleteBetween("entries", c.id, c.from, c.to);
     gone.push(c.id);
   }
@@ -374,14 +552,18 @@ async function receipt(tx: Tx, conversation: string, user: string, delivered: nu
   if (!at || now.delivered > at.delivered || now.read > at.read) tx.put("receipts", now);
 }
 
-async function enqueue(tx: Tx, conversation: string, id: string, text: string, written: number, composed: boolean): Promise<void> {
+async function enqueue(tx: Tx, conversation: string, id: string, text: string, written: number, said: Said, composed: boolean): Promise<void> {
   const counted = await tx.get("meta", "order");
   const order = (counted?.key === "order" ? counted.last : 0) + 1;
   const base = (await tx.get("conversations", conversation))?.head ?? 0;
-  const row: OutboxRecord = { conversation, id, order, text, base, written };
+  const { kind, target, replyTo, mentions, forwarded } = said;
+  const row: OutboxRecord = {
+    conversation, id, order, text, base, written,
+    ...(kind ? { kind } : {}), ...(target ? { target } : {}), ...(replyTo ? { replyTo } : {}), ...(mentions?.length ? { mentions } : {}), ...(forwarded ? { forwarded } : {}),
+  };
   tx.put("outbox", row);
   tx.put("meta", { key: "order", last: order });
-  if (composed) tx.delete("drafts", conversation);
+  if (composed) await sentOff(tx, conversation, written);
 }
 
 /** Old entries of closed conversations go from the front: the log is on the server. */

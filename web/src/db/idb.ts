@@ -7,18 +7,30 @@
 import { deleteDB, openDB, type IDBPDatabase, type IDBPTransaction } from "idb";
 import { Failure } from "../wire/failure";
 import { NoRoom, type Engine, type Key, type Tx } from "./engine";
-import { keyPaths, storeNames, type StoreName, type Stores } from "./schema";
+import { storeNames, type StoreName, type Stores } from "./schema";
 
 type Database = IDBPDatabase<unknown>;
 type Upgrade = (db: Database) => void;
 
 /**
  * What leads from each version to the next. Only ever append: devices come from every version there was. A migration names its stores
- * itself and takes nothing from the schema of today but the first one, whose stores are those of version 1.
+ * itself and takes nothing from the schema of today.
  */
 const migrations: readonly Upgrade[] = [
   (db) => {
-    for (const name of storeNames) db.createObjectStore(name, { keyPath: keyPaths[name] as string | string[] });
+    for (const [name, keyPath] of [
+      ["meta", "key"], ["conversations", "id"], ["members", "conversation"], ["people", "id"], ["drafts", "conversation"], ["marks", "conversation"],
+      ["entries", ["conversation", "seq"]], ["folds", ["conversation", "ref"]], ["outbox", ["conversation", "id"]], ["receipts", ["conversation", "user"]],
+    ] as const) {
+      db.createObjectStore(name, { keyPath: keyPath as string | string[] });
+    }
+  },
+  // Acts are folded on the device; a fold of before says what no server had said.
+  (db) => {
+    db.deleteObjectStore("folds");
+    db.createObjectStore("folds", { keyPath: ["conversation", "ref"] });
+    db.createObjectStore("contacts", { keyPath: "user" });
+    db.createObjectStore("wishes", { keyPath: "conversation" });
   },
 ];
 

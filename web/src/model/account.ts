@@ -1,6 +1,6 @@
 import type { AccountRecord } from "../db/schema";
 import { Failure } from "../wire/failure";
-import type { SignedIn } from "../wire/wire.gen";
+import type { Me, SignedIn, User } from "../wire/wire.gen";
 import { Cell } from "./cell";
 import { Coalesced } from "./coalesced";
 import type { Core } from "./core";
@@ -60,10 +60,11 @@ export class Accounts {
     this.core.tabs.changed("all", "account");
   }
 
-  async rename(name: string): Promise<void> {
-    const me = await this.core.api.rename(name);
-    await this.core.db.updateAccount((account) => ({ ...account, me: { id: me.id, handle: me.handle, name: me.name } }));
-    this.core.tabs.changed("all", "account", "people");
+  /** The owner's account after a change, as the server answers it. */
+  async changedTo(me: Me): Promise<void> {
+    const { id, handle, name, status, avatar } = me;
+    const user: User = { id, handle, name, ...(status ? { status } : {}), ...(avatar ? { avatar } : {}) };
+    if (await this.core.db.updateAccount((account) => ({ ...account, me: user }))) this.core.tabs.changed("all", "account", "people");
     await this.work.ask();
   }
 

@@ -3,6 +3,7 @@ import { vi } from "vitest";
 import { Database, type Place } from "../db/database";
 import type { Engine, Tx } from "../db/engine";
 import type { Memory } from "../db/memory";
+import type { EntryRecord } from "../db/schema";
 import { TabEngine, type Browser, type Seams, type Tab } from "./fakeworld";
 
 export interface SeededFault {
@@ -44,6 +45,45 @@ class ReadsUncommitted extends TabEngine {
     await super.commit(tx).finally(() => (this.tab.browser.committed = committed));
     const puts = this.puts;
     this.tab.later(2, () => committed(puts));
+  }
+}
+
+/** What is deleted is only marked so. */
+class KeepsTheDeleted extends TabEngine {
+  override write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return super.write((tx) =>
+      work({
+        ...bound(tx),
+        put: (store, record) => {
+          if (store !== "entries" || !("deleted" in record)) return tx.put(store, record);
+          const { text } = this.memory.peek("entries", [record.conversation, record.seq]) ?? {};
+          tx.put(store, (text === undefined ? record : { ...record, text }) as typeof record);
+        },
+      }),
+    );
+  }
+}
+
+/** Acts are applied to entries whatever they were folded at. */
+class FoldsBelow extends TabEngine {
+  override write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const asOf = new Map<string, number>();
+    return super.write((tx) =>
+      work({
+        ...bound(tx),
+        get: async (store, key) => {
+          const found = await tx.get(store, key);
+          if (store !== "entries" || !found || !("asOf" in found) || found.asOf === undefined) return found;
+          const { asOf: level, ...bare } = found;
+          asOf.set(`${found.conversation} ${found.seq}`, level);
+          return bare as typeof found;
+        },
+        put: (store, record) => {
+          const level = store === "entries" && "seq" in record ? asOf.get(`${(record as EntryRecord).conversation} ${(record as EntryRecord).seq}`) : undefined;
+          tx.put(store, level === undefined ? record : ({ ...record, asOf: level } as typeof record));
+        },
+      }),
+    );
   }
 }
 
@@ -120,5 +160,7 @@ export const faults: readonly SeededFault[] = [
       return { noLocks: true };
     },
   },
+  { name: "a deletion leaves what was said on the device", plant: () => ({ engine: engine(KeepsTheDeleted) }) },
+  { name: "an act is applied below the head at which its target was folded", plant: () => ({ engine: engine(FoldsBelow) }) },
   { name: "what is not committed yet is shown", plant: () => ({ engine: engine(ReadsUncommitted) }) },
 ];

@@ -68,7 +68,7 @@ export class History {
     await fetched(
       this.core,
       () => this.core.api.entriesBefore(conversation, at.from, PAGE),
-      (life, page) => this.core.db.history(life, conversation, page.items, { start: page.items.length < PAGE }),
+      (life, page) => this.core.db.history(life, conversation, page.items, { start: page.items.length < PAGE, head: page.head }),
     );
     this.core.tabs.changed([conversation]);
   }

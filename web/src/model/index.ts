@@ -1,24 +1,36 @@
 /**
  * The model: what the app knows and does, without a screen.
  *
- * The parts: Accounts (who is signed in), List and OpenTimeline (what is shown), History and Details (what is fetched over HTTP, in any tab),
- * Leadership (which tab has the connection) and, in that tab alone, Sync with its Sender and Marker. They work on one Database, and tell
+ * The parts: Accounts (who is signed in), List, Contacts and OpenTimeline (what is shown), History and Details (what is fetched over HTTP, in
+ * any tab), Ephemera (who is online and types), Leadership (which tab has the connection) and, in that tab alone, Sync with its Sender, Marker and Wishes. They work on one Database, and tell
  * each other and the other tabs through Tabs what was committed there.
  */
 import { Database, Fault, Stale } from "../db/database";
 import { Api } from "../net/api";
 import { Failure } from "../wire/failure";
-import { MaxMembers, MaxTextRunes, type Conversation as WireConversation, type Device as WireDevice, type Invite as WireInvite } from "../wire/wire.gen";
+import {
+  MaxMembers,
+  MaxTextRunes,
+  type Bot as WireBot,
+  type Conversation as WireConversation,
+  type Device as WireDevice,
+  type GroupInvite as WireGroupInvite,
+  type Invite as WireInvite,
+} from "../wire/wire.gen";
 import { Accounts } from "./account";
 import { Cell } from "./cell";
 import { Coalesced } from "./coalesced";
+import { Contacts } from "./contacts";
 import { List } from "./conversations";
 import { fetched, type Core } from "./core";
+import { Ephemera } from "./ephemera";
 import { Details, History } from "./history";
 import { Leadership } from "./leadership";
-import type { Connection, Device, Invite, Model, Person, Timeline } from "./model";
+import { newID } from "./id";
+import type { Bot, Connection, Device, GroupInvite, Hit, Invite, Message, Model, Person, Privacy, Standing, Timeline } from "./model";
 import { world, type Outside } from "./outside";
 import { person } from "./persons";
+import { here, there } from "./search";
 import { Sync } from "./sync";
 import { Tabs, type News } from "./tabs";
 import { OpenTimeline } from "./timeline";
@@ -45,6 +57,8 @@ class Parley implements Model, Core {
   private readonly list: List;
   private readonly history: History;
   private readonly details: Details;
+  private readonly ephemera: Ephemera;
+  private readonly people: Contacts;
   private readonly leadership: Leadership;
   private readonly timelines = new Set<OpenTimeline>();
   private readonly unwake: () => void;
@@ -63,6 +77,8 @@ class Parley implements Model, Core {
     this.tabs = new Tabs(outside.channel("parley"));
     this.history = new History(this);
     this.details = new Details(this);
+    this.ephemera = new Ephemera(outside, this.tabs);
+    this.people = new Contacts(this);
     this.list = new List(this, (ids) => this.name(ids));
     this.accounts = new Accounts(this, () => this.prepare(), (me) => this.turned(me));
     this.tabs.listen((news) => this.hear(news));
@@ -97,8 +113,21 @@ class Parley implements Model, Core {
     return this.db.read(async (tx) => (await tx.all("outbox")).filter((row) => !row.acked).length);
   }
 
-  rename(name: string): Promise<void> {
-    return this.ask(() => this.accounts.rename(name));
+  async profile(change: { readonly name?: string; readonly status?: string }): Promise<void> {
+    await this.accounts.changedTo(await this.ask(() => this.api.patchMe(change)));
+  }
+
+  async picture(file: Blob | undefined): Promise<void> {
+    await this.ask(() => (file ? this.api.setAvatar(file) : this.api.dropAvatar()));
+    await this.accounts.changedTo(await this.ask(() => this.api.me()));
+  }
+
+  async privacy(): Promise<Privacy> {
+    return (await this.ask(() => this.api.me())).privacy ?? { receipts: true, presence: true };
+  }
+
+  async setPrivacy(change: Partial<Privacy>): Promise<void> {
+    await this.ask(() => this.api.patchMe(change));
   }
 
   async devices(): Promise<readonly Device[]> {
@@ -136,9 +165,115 @@ class Parley implements Model, Core {
 
   open(conversation: string): Timeline {
     const draft = this.list.cell.now.find((c) => c.id === conversation)?.draft ?? "";
-    const timeline: OpenTimeline = new OpenTimeline(this, this.history, this.details, conversation, draft, () => this.timelines.delete(timeline));
+    const timeline: OpenTimeline = new OpenTimeline(this, this.history, this.details, conversation, draft, this.ephemera, () => this.timelines.delete(timeline));
     this.timelines.add(timeline);
     return timeline;
+  }
+
+  async mute(conversation: string, until: number): Promise<void> {
+    const muted = until === 0 || until > this.outside.now();
+    await this.wish(conversation, { muted, mutedUntil: muted ? until : 0 });
+  }
+
+  archive(conversation: string, on: boolean): Promise<void> {
+    return this.wish(conversation, { archived: on });
+  }
+
+  pinConversation(conversation: string, on: boolean): Promise<void> {
+    return this.wish(conversation, { pinned: on });
+  }
+
+  async forward(message: Message, conversations: readonly string[]): Promise<void> {
+    for (const id of conversations) await this.db.enqueue(id, newID("m", this.outside.bytes), message.text, this.outside.now(), { forwarded: true });
+    this.tabs.changed(conversations, "outbox");
+    await this.list.changed(conversations);
+  }
+
+  get contacts() {
+    return this.people.cell;
+  }
+
+  decide(who: Person, state: Standing): Promise<void> {
+    return this.people.decide(who, state);
+  }
+
+  get presence() {
+    return this.ephemera.presence;
+  }
+
+  watch(users: readonly string[]): () => void {
+    return this.ephemera.watch(users);
+  }
+
+  addMembers(conversation: string, handles: readonly string[]): Promise<void> {
+    const id = newID("m", this.outside.bytes);
+    return this.change(conversation, () => this.api.addMembers(conversation, { id, users: [...handles] }));
+  }
+
+  removeMember(conversation: string, user: string): Promise<void> {
+    return this.change(conversation, () => this.api.removeMember(conversation, user));
+  }
+
+  leave(conversation: string): Promise<void> {
+    return this.change(conversation, () => this.api.removeMember(conversation, this.me ?? ""));
+  }
+
+  setRole(conversation: string, user: string, role: string): Promise<void> {
+    const id = newID("m", this.outside.bytes);
+    return this.change(conversation, () => this.api.setRole(conversation, user, { id, role }));
+  }
+
+  retitle(conversation: string, title: string): Promise<void> {
+    const id = newID("m", this.outside.bytes);
+    return this.change(conversation, () => this.api.patch(conversation, { id, title }));
+  }
+
+  async groupInvites(conversation: string): Promise<readonly GroupInvite[]> {
+    return (await this.ask(() => this.api.groupInvites(conversation))).map((i) => groupInviteOf(i, this.outside.url));
+  }
+
+  async groupInvite(conversation: string, uses: number, hours: number): Promise<GroupInvite> {
+    return groupInviteOf(await this.ask(() => this.api.groupInvite(conversation, { uses, hours })), this.outside.url);
+  }
+
+  revokeGroupInvite(conversation: string, code: string): Promise<void> {
+    return this.ask(() => this.api.revokeGroupInvite(conversation, code));
+  }
+
+  async joinPreview(code: string): Promise<GroupInvite> {
+    return groupInviteOf(await this.ask(() => this.api.joinPreview(code)), this.outside.url);
+  }
+
+  join(code: string): Promise<string> {
+    return this.begin(() => this.api.join(code));
+  }
+
+  searchHere(wanted: string, conversation?: string): Promise<readonly Hit[]> {
+    return here(this, wanted, conversation);
+  }
+
+  searchThere(wanted: string, conversation?: string): Promise<readonly Hit[]> {
+    return this.ask(() => there(this, wanted, conversation));
+  }
+
+  async bots(): Promise<readonly Bot[]> {
+    return (await this.ask(() => this.api.bots())).map(botOf);
+  }
+
+  async createBot({ handle, name, webhook }: { readonly handle: string; readonly name: string; readonly webhook: string }): Promise<Bot> {
+    return botOf(await this.ask(() => this.api.newBot({ handle, ...(name ? { name } : {}), ...(webhook ? { webhook } : {}) })));
+  }
+
+  async setWebhook(bot: string, url: string): Promise<Bot> {
+    return botOf(await this.ask(() => this.api.patchBot(bot, { webhook: url })));
+  }
+
+  async renewToken(bot: string): Promise<Bot> {
+    return botOf(await this.ask(() => this.api.newBotToken(bot)));
+  }
+
+  deleteBot(bot: string): Promise<void> {
+    return this.ask(() => this.api.deleteBot(bot));
   }
 
   retryNow(): void {
@@ -164,7 +299,8 @@ class Parley implements Model, Core {
     await this.leadership.stop();
     await this.steering.stop();
     await this.halt();
-    await Promise.all([this.accounts.stop(), this.list.stop()]);
+    await Promise.all([this.accounts.stop(), this.list.stop(), this.people.stop()]);
+    this.ephemera.dark();
     this.tabs.close();
     this.db.close();
   }
@@ -202,10 +338,13 @@ class Parley implements Model, Core {
 
   private hear(news: News): void {
     if (news.t === "connection" && !this.sync) this.connection.set(news.state);
+    if (news.t === "connection" && news.state.state !== "online") this.ephemera.dark();
     if (news.t !== "changed") return;
     if (news.also?.includes("account")) void this.accounts.changed();
     if (news.also?.includes("limits")) this.prepare().catch((why: unknown) => this.background(why));
-    void this.list.changed(news.also?.includes("people") ? "all" : news.conversations);
+    const everywhere = news.also?.includes("people") || news.also?.includes("contacts");
+    void this.list.changed(everywhere ? "all" : news.conversations);
+    if (everywhere || news.also?.includes("account")) void this.people.changed();
   }
 
   /** After a sleep, or in front again: news may have been missed. */
@@ -216,7 +355,7 @@ class Parley implements Model, Core {
   }
 
   private async prepare(): Promise<void> {
-    await this.list.changed("all");
+    await Promise.all([this.list.changed("all"), this.people.changed()]);
     const told = await this.db.read((tx) => tx.get("meta", "limits"));
     if (told?.key === "limits") this.limits.set({ text: told.limits.text, members: told.limits.members });
   }
@@ -244,7 +383,7 @@ class Parley implements Model, Core {
     }
     if (wanted === undefined || this.sync) return;
     this.syncFor = wanted;
-    this.sync = new Sync(this, this.history, this.details, wanted);
+    this.sync = new Sync(this, this.history, this.details, this.people, this.ephemera, wanted);
     void this.admin();
   }
 
@@ -266,8 +405,8 @@ class Parley implements Model, Core {
   }
 
   private async adopt(): Promise<void> {
-    const { id, handle, name, admin, device } = await this.api.me();
-    await this.db.signIn({ id, handle, name }, device.id, admin);
+    const { id, handle, name, status, avatar, admin, device } = await this.api.me();
+    await this.db.signIn({ id, handle, name, ...(status ? { status } : {}), ...(avatar ? { avatar } : {}) }, device.id, admin);
   }
 
   /** Names that the list lacks are those of members. */
@@ -288,6 +427,19 @@ class Parley implements Model, Core {
     }
   }
 
+  private async wish(conversation: string, wanted: Parameters<Database["wish"]>[1]): Promise<void> {
+    await this.db.wish(conversation, wanted);
+    this.tabs.changed([conversation], "outbox");
+    await this.list.changed([conversation]);
+  }
+
+  /** Changes a group at the server; what became of it is asked for at once, though the server tells it, too. */
+  private async change(conversation: string, call: () => Promise<void>): Promise<void> {
+    await this.ask(call);
+    await this.details.pull(conversation).catch((why: unknown) => this.background(why));
+    await this.list.changed([conversation]);
+  }
+
   private async begin(create: () => Promise<WireConversation>): Promise<string> {
     const id = await fetched(this, create, async (life, details) => {
       await this.db.details(life, details);
@@ -299,12 +451,27 @@ class Parley implements Model, Core {
   }
 }
 
+function groupInviteOf(i: WireGroupInvite, socket: string): GroupInvite {
+  const { code, conversation, title, members, by, uses, used, expires } = i;
+  return { code, link: i.link || linkTo(socket, `join/${code}`), conversation, title, members, by: person(by.id, by), uses, used, expires: Date.parse(expires) || 0 };
+}
+
+function botOf({ user, webhook, token, secret, created }: WireBot): Bot {
+  return {
+    person: person(user.id, user), created: Date.parse(created) || 0, ...(token ? { token } : {}), ...(secret ? { secret } : {}),
+    ...(webhook ? { webhook: { url: webhook.url, failures: webhook.failures, error: webhook.error ?? "", paused: webhook.paused } } : {}),
+  };
+}
+
+/** A server that was not told where people reach it gives no link: then the page's own address is as good. */
+function linkTo(socket: string, route: string): string {
+  return `${new URL(socket.replace(/^ws/, "http")).origin}/#/${route}`;
+}
+
 function deviceOf(d: WireDevice): Device {
   return { id: d.id, name: d.name, created: Date.parse(d.created ?? "") || 0, lastSeen: Date.parse(d.last_seen ?? "") || 0, current: d.current ?? false };
 }
 
-/** A server that was not told where people reach it gives no link: then the page's own address is as good. */
 function inviteOf(i: WireInvite, socket: string): Invite {
-  const link = i.link || `${new URL(socket.replace(/^ws/, "http")).origin}/#/invite/${i.code}`;
-  return { code: i.code, link, uses: i.uses, used: i.used, expires: Date.parse(i.expires) || 0 };
+  return { code: i.code, link: i.link || linkTo(socket, `invite/${i.code}`), uses: i.uses, used: i.used, expires: Date.parse(i.expires) || 0 };
 }

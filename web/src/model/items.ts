@@ -1,20 +1,24 @@
 /** How entries and waiting messages look in a timeline. */
-import type { EntryRecord, OutboxRecord } from "../db/schema";
+import { inRuns, reacted } from "../db/acts";
+import type { EntryRecord, OutboxRecord, ReactionRecord, Run } from "../db/schema";
 import { Failure } from "../wire/failure";
-import type { Item, Message, Notice, Person } from "./model";
+import type { Item, Message, Notice, Person, Reaction } from "./model";
 import type { Names } from "./persons";
 import { receiptOf, type Reached } from "./receipts";
 
 /** A message that was committed so much later than it was written says so, in milliseconds. */
 const LATER = 60_000;
 
-/** The item of an entry; undefined: it has none of its own, as it only changes another. */
-export function itemOf(e: EntryRecord, me: string, names: Names, to: Reached): Item | undefined {
+/** The item of an entry; undefined: it has none of its own, as it only changes another, or is not to be seen. */
+export function itemOf(e: EntryRecord, me: string, names: Names, to: Reached, hidden?: readonly Run[]): Item | undefined {
   switch (e.kind) {
     case "message":
-      return messageOf(e, me, names, to);
+      return inRuns(hidden, e.seq) ? undefined : messageOf(e, me, names, to);
     case "edit":
     case "delete":
+    case "reaction":
+    case "unpin":
+    case "withheld":
       return undefined;
     default:
       return noticeOf(e, names);
@@ -23,30 +27,71 @@ export function itemOf(e: EntryRecord, me: string, names: Names, to: Reached): I
 
 function messageOf(e: EntryRecord, me: string, names: Names, to: Reached): Message {
   const mine = e.sender === me;
+  const reactions = reactionsOf(e.reactions, me, names);
   return {
     kind: "message", key: e.id, seq: e.seq, mine, sender: names(e.sender), at: e.at,
     text: e.type === "text/plain" ? (e.text ?? "") : "", type: e.type ?? "", deleted: e.deleted ?? false,
+    ...(e.replyTo ? { replyTo: e.replyTo } : {}), ...(e.forwarded ? { forwarded: true } : {}),
+    ...(e.mentions?.length ? { mentions: e.mentions.map(names), mentioned: !mine && e.mentions.includes(me) } : {}),
+    ...(e.edited && !e.deleted ? { edited: true, ...(e.editedAt ? { editedAt: e.editedAt } : {}) } : {}),
+    ...(reactions.length > 0 ? { reactions } : {}),
     ...(mine ? { receipt: receiptOf(e.seq, to) } : {}),
     ...(mine && e.written !== undefined && e.at - e.written >= LATER ? { written: e.written } : {}),
   };
 }
 
+export function reactionsOf(reactions: readonly ReactionRecord[] | undefined, me: string, names: Names): Reaction[] {
+  return (reactions ?? []).map(({ text, count, users }) => ({ text, count, mine: users.includes(me), people: users.map(names) }));
+}
+
 function noticeOf(e: EntryRecord, names: Names): Notice {
   const told = e.kind === "members" || e.kind === "title" ? json(e.data) : {};
-  const people = strings(told["add"]).filter((id) => id !== e.sender);
+  const roles = Object.entries(record(told["roles"])).flatMap(([id, role]) => (typeof role === "string" ? [{ person: names(id), role }] : []));
   const title = typeof told["title"] === "string" ? told["title"] : e.kind === "title" ? (e.text ?? "") : "";
-  return { kind: "notice", key: e.id || `${e.conversation}:${e.seq}`, seq: e.seq, at: e.at, what: whatOf(e), ...(e.sender ? { by: names(e.sender) } : {}), people: people.map(names), title };
+  return {
+    kind: "notice", key: e.id || `${e.conversation}:${e.seq}`, seq: e.seq, at: e.at, what: whatOf(e), ...(e.sender ? { by: names(e.sender) } : {}),
+    people: strings(told["add"]).filter((id) => id !== e.sender || e.seq > 1).map(names), title,
+    ...(strings(told["remove"]).length > 0 ? { removed: strings(told["remove"]).map(names) } : {}),
+    ...(roles.length > 0 ? { roles } : {}), ...(e.ref ? { ref: e.ref } : {}),
+  };
 }
 
 function whatOf({ kind, seq }: EntryRecord): Notice["what"] {
   if (kind === "members") return seq === 1 ? "created" : "members";
-  return kind === "title" || kind === "withheld" ? kind : "other";
+  return kind === "title" || kind === "pin" ? kind : "other";
 }
 
 /** Everybody whom an entry names. */
 export function namedIn(e: EntryRecord): string[] {
-  const named = e.kind === "members" ? strings(json(e.data)["add"]) : [];
-  return e.sender ? [e.sender, ...named] : named;
+  const told = e.kind === "members" ? json(e.data) : {};
+  return [
+    ...(e.sender ? [e.sender] : []), ...strings(told["add"]), ...strings(told["remove"]), ...Object.keys(record(told["roles"])),
+    ...(e.mentions ?? []), ...(e.reactions ?? []).flatMap((r) => r.users),
+  ];
+}
+
+/** A message with what waits to be done to it, in the order in which that was asked for. */
+export function withActs(message: Message, acts: readonly OutboxRecord[], me: Person): Message {
+  let now = message;
+  for (const act of acts) {
+    if (act.failure) {
+      if (act.kind === "reaction") continue; // it was worth no more than a press
+      const refused = { key: act.id, what: act.kind as "edit" | "delete" | "pin" | "unpin", text: act.text, failure: new Failure(act.failure.code, act.failure.detail) };
+      now = { ...now, refused: [...(now.refused ?? []), refused] };
+    } else if (now.deleted) continue;
+    else if (act.kind === "edit") now = { ...now, text: act.text, edited: true, acting: true };
+    else if (act.kind === "delete") {
+      const { reactions: _reactions, mentions: _mentions, edited: _edited, replyTo: _reply, ...bare } = now;
+      now = { ...bare, text: "", type: "", deleted: true, acting: true };
+    } else if (act.kind === "reaction") {
+      const { reactions = [], ...bare } = now;
+      const people = new Map(reactions.flatMap((r) => r.people.map((p) => [p.id, p])));
+      const felt = reacted(reactions.map(({ text, count, people }) => ({ text, count, users: people.map((p) => p.id) })), me.id, act.text);
+      const shown = reactionsOf(felt, me.id, (id) => (id === me.id ? me : people.get(id)!));
+      now = { ...bare, ...(shown.length > 0 ? { reactions: shown } : {}), acting: true };
+    }
+  }
+  return now;
 }
 
 /** A message that waits to be sent, or could not be. */
@@ -54,7 +99,7 @@ export function waitingItem(row: OutboxRecord, me: Person): Message {
   const failure = row.failure && new Failure(row.failure.code, row.failure.detail);
   return {
     kind: "message", key: row.id, seq: row.acked?.seq ?? 0, mine: true, sender: me, at: row.acked?.at ?? row.written,
-    text: row.text, type: "text/plain", deleted: false,
+    text: row.text, type: "text/plain", deleted: false, ...(row.replyTo ? { replyTo: row.replyTo } : {}), ...(row.forwarded ? { forwarded: true } : {}),
     receipt: waitingReceipt(row), ...(failure ? { failure } : {}),
   };
 }
@@ -76,6 +121,10 @@ export function withReceipts(items: readonly Item[], before: Reached, now: Reach
     if (receipt !== item.receipt) (changed ??= [...items])[i] = { ...item, receipt };
   }
   return changed ?? items;
+}
+
+function record(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 function strings(value: unknown): string[] {

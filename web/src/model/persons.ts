@@ -7,7 +7,11 @@ export type Names = (id: string) => Person;
 
 export function person(id: string, user: User | undefined): Person {
   if (!user) return { id, handle: "", name: "…" };
-  return { id, handle: user.handle, name: user.name || user.handle };
+  return {
+    id, handle: user.handle, name: user.name || user.handle,
+    ...(user.status ? { status: user.status } : {}), ...(user.bot ? { bot: true } : {}),
+    ...(user.avatar ? { avatar: `/v1/users/${encodeURIComponent(id)}/avatar?v=${encodeURIComponent(user.avatar)}` } : {}),
+  };
 }
 
 /** The persons of those ids, each once and always the same object while nothing changes. */

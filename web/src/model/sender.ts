@@ -2,6 +2,7 @@ import type { OutboxRecord } from "../db/schema";
 import { placeOf } from "../db/database";
 import type { Link } from "../net/link";
 import { Failure } from "../wire/failure";
+import type { PostOp } from "../wire/wire.gen";
 import { codes } from "../wire/wire.gen";
 import { Coalesced } from "./coalesced";
 import type { Core } from "./core";
@@ -71,9 +72,9 @@ export class Sender {
   }
 
   private async send(row: OutboxRecord, life: number): Promise<void> {
-    const { conversation, id, text, base } = row;
+    const { conversation, id, base } = row;
     try {
-      const ack = await this.link.post({ conversation, id, body: { type: "text/plain", text }, ...(base > 0 ? { base } : {}) });
+      const ack = await this.link.post({ conversation, id, ...said(row), ...(base > 0 ? { base } : {}) });
       this.failures = 0;
       await this.core.db.acked(life, conversation, id, ack.seq, Date.parse(ack.at) || this.core.outside.now());
       this.core.tabs.changed([conversation]);
@@ -111,6 +112,16 @@ export class Sender {
     this.wait = undefined;
     this.failures = 0;
   }
+}
+
+/** What a row of the outbox says. */
+function said({ kind, target, text, replyTo, mentions, forwarded }: OutboxRecord): Pick<PostOp, "body" | "kind" | "target" | "reply_to" | "mentions" | "forwarded"> {
+  const mute = kind === "delete" || kind === "pin" || kind === "unpin" || (kind === "reaction" && text === "");
+  return {
+    ...(mute ? {} : { body: { type: "text/plain", text } }),
+    ...(kind === undefined ? {} : { kind }), ...(target ? { target } : {}),
+    ...(replyTo ? { reply_to: replyTo } : {}), ...(mentions ? { mentions: [...mentions] } : {}), ...(forwarded ? { forwarded } : {}),
+  };
 }
 
 /** The first message of each conversation that is to be sent, the oldest first. */

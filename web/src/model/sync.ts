@@ -2,14 +2,18 @@ import { Stale, type Place } from "../db/database";
 import type { ConversationRecord } from "../db/schema";
 import { Link, type LinkState } from "../net/link";
 import { Failure } from "../wire/failure";
-import type { ServerFrame, WelcomeFrame } from "../wire/wire.gen";
+import type { ServerFrame } from "../wire/wire.gen";
+import type { WelcomeFrame } from "../wire/wire.gen";
 import { Coalesced } from "./coalesced";
+import type { Contacts } from "./contacts";
 import { reachable, type Core } from "./core";
+import type { Ephemera } from "./ephemera";
 import { Details, History, PAGE } from "./history";
 import { Marker } from "./marker";
 import type { Connection } from "./model";
 import { Sender } from "./sender";
 import type { News } from "./tabs";
+import { Wishes } from "./wishes";
 
 /** Conversations of which a page is kept at hand, so that they can be read without a network. */
 const AT_HAND = 30;
@@ -32,6 +36,7 @@ export class Sync {
   private readonly link: Link;
   private readonly sender: Sender;
   private readonly marker: Marker;
+  private readonly wishes: Wishes;
   private readonly place: Place = { life: 0, cursor: null };
   private readonly owing = new Set<string>(); // conversations that may lack what lies before their head
   private readonly paying = new Coalesced(() => this.pay());
@@ -45,6 +50,8 @@ export class Sync {
     private readonly core: Core,
     private readonly history: History,
     private readonly details: Details,
+    private readonly contacts: Contacts,
+    private readonly ephemera: Ephemera,
     private readonly me: string,
   ) {
     this.link = new Link(core.outside, {
@@ -55,6 +62,7 @@ export class Sync {
     });
     this.sender = new Sender(core, this.link);
     this.marker = new Marker(core, this.link);
+    this.wishes = new Wishes(core);
     this.unlisten = core.tabs.listen((news) => this.hear(news));
     this.link.start();
   }
@@ -65,7 +73,7 @@ export class Sync {
     this.unlisten();
     this.rest();
     await this.link.stop();
-    await Promise.all([this.sender.stop(), this.marker.stop(), this.paying.stop()]);
+    await Promise.all([this.sender.stop(), this.marker.stop(), this.wishes.stop(), this.paying.stop()]);
   }
 
   private async hello(): Promise<{ cursor: string | null; client: string }> {
@@ -100,6 +108,7 @@ export class Sync {
       case "entries":
         await db.pushed(this.place, frame.conversation, frame.entries, frame.head);
         this.owes([frame.conversation]);
+        for (const e of frame.entries) if (e.kind === "message") this.ephemera.said(frame.conversation, e.sender);
         return tabs.changed([frame.conversation]);
       case "changes": {
         const changed = await db.changes(this.place, frame.rows, frame.cursor, !frame.more);
@@ -109,6 +118,14 @@ export class Sync {
       case "receipts":
         await db.receipt(frame);
         return tabs.changed([frame.conversation]);
+      case "whisper":
+        if (frame.kind === "typing" && frame.sender !== this.me) tabs.tell({ t: "whispered", conversation: frame.conversation, user: frame.sender });
+        return;
+      case "presence":
+        return tabs.tell({ t: "presence", items: frame.items });
+      case "contacts":
+        void this.contacts.pull();
+        return;
       default:
         return; // of others, or nobody's here
     }
@@ -138,16 +155,25 @@ export class Sync {
     this.core.tabs.others({ t: "connection", state });
     this.sender.connected(reachable(state));
     this.marker.connected(state.state === "online");
+    this.wishes.connected(state.state === "online");
     if (before && !reachable(state)) this.rest();
-    if (state.state === "online") void this.atHand();
+    if (state.state !== "online") return this.ephemera.dark();
+    void this.contacts.pull();
+    this.core.tabs.tell({ t: "watches" });
+    void this.atHand();
   }
 
   private hear(news: News): void {
     if (news.t === "who" && this.state.state !== "signed out") this.core.tabs.others({ t: "connection", state: this.state satisfies Connection });
     if (news.t === "retry") this.link.retryNow();
+    if (news.t === "typing") this.link.send({ t: "whisper", conversation: news.conversation, kind: "typing" });
+    if (news.t === "watch" && this.state.state === "online") this.link.send({ t: "watch", users: [...news.users] });
     if (news.t !== "changed") return;
     this.marker.changed(news.conversations);
-    if (news.also?.includes("outbox")) this.sender.kick();
+    if (news.also?.includes("outbox")) {
+      this.sender.kick();
+      this.wishes.kick();
+    }
     if (news.also?.includes("life")) void this.checkLife();
   }
 

@@ -8,7 +8,7 @@ import { happenings, World, type Step } from "./t2";
 const WORLDS = Number(process.env["PARLEY_T2"] ?? 2_000);
 
 /** What happens more often than the rest. */
-const often: readonly Step["do"][] = ["send", "send", "send", "burst", "peer", "peer", "peer", "cut", "deaf", "looks", "opens", "online"];
+const often: readonly Step["do"][] = ["send", "send", "send", "burst", "peer", "peer", "peer", "cut", "deaf", "looks", "looks", "opens", "online", "acts", "acts", "edits", "feels"];
 
 const step: fc.Arbitrary<Step> = fc.record({
   do: fc.constantFrom(...(Object.keys(happenings) as Step["do"][]), ...often),

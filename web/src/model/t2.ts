@@ -2,7 +2,8 @@
  * T2: whatever happens to a browser, its tabs, the network and the server, in whatever order, the promises hold. Here are the world, the
  * things that may happen, and what is checked: after every commit, at every value that a tab shows, and when all has healed.
  */
-import type { ConversationRecord } from "../db/schema";
+import type { ConversationRecord, EntryRecord, ReactionRecord } from "../db/schema";
+import type { Entry } from "../wire/wire.gen";
 import { FakeServer } from "./fakeserver";
 import { Browser, chance, Clock, type Put, type Seams, type Tab } from "./fakeworld";
 import type { Message, Stretch, Timeline } from "./model";
@@ -22,8 +23,9 @@ export class World {
   readonly clock = new Clock();
   readonly server = new FakeServer([ME, "u-bob", "u-cid"]);
   readonly browser: Browser;
-  /** What people wrote, in the order in which it was queued, by conversation. */
+  /** The ids of what people wrote and did, in the order in which it was queued, by conversation. */
   readonly queued = new Map<string, string[]>();
+  private readonly queuedTexts = new Map<string, string>(); // of messages, by id
   readonly open = new Map<Tab, Map<string, Timeline>>();
   written = 0;
   private readonly committed = new Set<string>(); // ids that were ever committed, of entries and of what waits
@@ -105,11 +107,14 @@ export class World {
       if (put.store === "entries") {
         this.committed.add(put.record.id);
         this.texts.add(put.record.text ?? "");
+        this.isFolded(put.record);
       } else if (put.store === "outbox") {
         this.committed.add(put.record.id);
         this.texts.add(put.record.text);
+        if (put.record.kind === "delete") this.deletions.add(put.record.id);
         const queue = this.queued.get(put.record.conversation) ?? [];
-        if (!queue.includes(put.record.text)) this.queued.set(put.record.conversation, [...queue, put.record.text]);
+        if (!queue.includes(put.record.id)) this.queued.set(put.record.conversation, [...queue, put.record.id]);
+        if (put.record.kind === undefined) this.queuedTexts.set(put.record.id, put.record.text);
       } else if (put.store === "conversations") {
         this.texts.add(put.record.last?.text ?? "");
         changed.set(put.record.id, put.record);
@@ -120,12 +125,47 @@ export class World {
     this.nothingIsLost();
   }
 
+  /** An entry reads as the server has it with the acts up to where it was folded, or with those of the run if they go further. */
+  private isFolded(put: EntryRecord): void {
+    const at = this.browser.memory.peek("conversations", put.conversation);
+    const held = this.browser.memory.peek("entries", [put.conversation, put.seq]);
+    if (held !== put || !at || put.kind !== "message") return;
+    const is = reads(put);
+    const due: string[] = [];
+    for (const logs of this.server.epochs.values()) {
+      const log = logs.get(put.conversation);
+      const e = log?.entries[put.seq - 1];
+      if (!log || e?.id !== put.id) continue;
+      // Streams leave out what is deleted, before the deletion itself.
+      if (e.deleted && put.text === undefined) return;
+      const gone = log.entries.slice(put.seq, at.to).some((act) => act.kind === "delete" && act.ref === put.seq);
+      const now = says(this.server.folded(log, ME, e, Math.max(put.asOf ?? 0, at.to)));
+      // Of what is deleted later, edits are not to be had any more: then it is only due to be gone in time.
+      if (is === now || (e.deleted && !gone)) return;
+      due.push(now);
+    }
+    if (due.length > 0) this.violated(`${put.conversation} ${put.seq} as of ${put.asOf ?? put.seq} in a run to ${at.to}: ${is} instead of ${due.join(" or ")}`);
+  }
+
+  /** What was deleted is nowhere on the device. */
+  private nothingOfTheDeleted(): void {
+    const { memory } = this.browser;
+    const held = [
+      ...memory.peekAll("entries").map((e) => e.text), ...memory.peekAll("folds").flatMap((f) => f.acts.map((a) => a.text)),
+      ...memory.peekAll("conversations").map((c) => c.last?.text),
+    ];
+    for (const text of held) if (text && this.server.deletedTexts.has(text)) this.violated(`deleted, and still on the device: ${text}`);
+  }
+
   private runIsWhole({ id, from, to, head }: ConversationRecord): void {
     if (to > head) this.violated(`${id}: the run ends at ${to}, beyond the head ${head}`);
     for (let seq = Math.max(from, 1); seq <= to; seq++) {
       const held = this.browser.memory.peek("entries", [id, seq]);
       if (!held) return this.violated(`${id}: the run ${from}..${to} lacks ${seq}`);
-      const told = [...this.server.epochs.values()].some((logs) => logs.get(id)?.entries[seq - 1]?.id === held.id);
+      const told = [...this.server.epochs.values()].some((logs) => {
+        const log = logs.get(id);
+        return log !== undefined && log.entries[seq - 1] !== undefined && this.server.stream(log, ME, seq - 1, seq)[0]?.id === held.id;
+      });
       if (!told) this.violated(`${id}: ${seq} is not of the log`);
     }
   }
@@ -143,19 +183,23 @@ export class World {
     }
   }
 
-  /** What was queued waits, or is in a log. */
+  /** What was queued waits, or is in a log; of deletions one is enough. */
   private nothingIsLost(): void {
-    const waiting = new Set(this.browser.memory.peekAll("outbox").map((row) => row.text));
+    const waiting = new Set(this.browser.memory.peekAll("outbox").map((row) => row.id));
     for (const [conversation, queue] of this.queued) {
-      for (const text of queue) {
-        if (waiting.has(text)) continue;
-        if (![...this.server.epochs.values()].some((logs) => logs.get(conversation)?.entries.some((e) => e.body?.text === text || e.edited || e.deleted))) this.violated(`lost: ${text}`);
+      for (const id of queue) {
+        if (waiting.has(id) || this.discarded.has(id)) continue;
+        if (![...this.server.epochs.values()].some((logs) => logs.get(conversation)?.raw.some((e) => e.id === id)) && !this.deletions.has(id)) this.violated(`lost: ${this.queuedTexts.get(id) ?? id}`);
       }
     }
   }
 
+  readonly deletions = new Set<string>(); // ids of deletions that were queued
+  readonly discarded = new Set<string>(); // ids of what failed and was given up
+
   private shown(state: Stretch | undefined): void {
     for (const item of state?.items ?? []) {
+      if (item.kind === "notice" && item.key === "") this.violated("something withheld is shown");
       if (item.kind === "message" && !this.committed.has(item.key)) this.violated(`shown before it was committed: ${item.text}`);
     }
   }
@@ -163,6 +207,7 @@ export class World {
   /** When all has healed. */
   private async check(): Promise<void> {
     this.logsAreRight();
+    this.nothingOfTheDeleted();
     for (const tab of this.browser.living) {
       this.expect("account", tab.model.account.now.state, "in");
       this.expect("connection", tab.model.connection.now.state, "online");
@@ -177,23 +222,17 @@ export class World {
   private logsAreRight(): void {
     const failed = new Set<string>();
     for (const row of this.browser.memory.peekAll("outbox")) {
-      if (!row.failure) this.violated(`still waiting: ${row.text}`);
-      failed.add(row.text);
+      if (!row.failure) this.violated(`still waiting: ${row.kind ?? "message"} ${row.text}`);
+      failed.add(row.id);
     }
     for (const log of this.server.all()) {
-      const ids = log.entries.map((e) => e.id);
+      const ids = log.raw.map((e) => e.id);
       this.expect("ids that stand once", new Set(ids).size, ids.length);
-      const said = log.entries.filter((e) => e.sender === ME && e.body?.text?.startsWith("t")).map((e) => e.body!.text!);
-      const queue = this.queued.get(log.id) ?? [];
-      const due = queue.filter((text) => !failed.has(text) && (!this.server.lost.has(text) || said.includes(text)));
-      const again = (text: string): boolean => this.resent.has(text);
-      this.expect(`own messages of ${log.id}`, [...said].sort(), [...due].sort());
-      this.expect(`their order in ${log.id}`, said.filter((text) => !again(text)), due.filter((text) => !again(text)));
+      const said = log.raw.filter((e) => e.sender === ME && this.queued.get(log.id)?.includes(e.id)).map((e) => e.id);
+      const due = (this.queued.get(log.id) ?? []).filter((id) => !failed.has(id) && !this.discarded.has(id) && (!this.server.lost.has(id) || said.includes(id)) && (!this.deletions.has(id) || said.includes(id)));
+      this.expect(`own entries of ${log.id}`, said, due);
     }
   }
-
-  /** What failed and was sent again stands later than it was first written. */
-  readonly resent = new Set<string>();
 
   private async timelineIsRight(tab: Tab, conversation: string): Promise<void> {
     const timeline = this.timeline(tab, conversation);
@@ -207,8 +246,12 @@ export class World {
     if (!state?.atStart || !state.atEnd) return this.violated(`${conversation} is not shown whole: ${JSON.stringify(state && { ...state, items: state.items.length })}`);
     const log = this.server.log(conversation)!;
     const messages = state.items.filter((item): item is Message => item.kind === "message" && item.receipt !== "failed");
-    const due = log.entries.filter((e) => e.kind === "message");
-    this.expect(`messages of ${conversation}`, messages.map((m) => `${m.seq} ${m.key} ${m.text}`), due.map((e) => `${e.seq} ${e.id} ${e.body?.text ?? ""}`));
+    const due = this.server.page(log, ME, 0, log.entries.length).filter((e) => e.kind === "message");
+    this.expect(`messages of ${conversation}`, messages.map((m) => `${m.seq} ${m.key} ${shows(m)}`), due.map((e) => `${e.seq} ${e.id} ${says(e)}`));
+    const pins = state.pins ?? [];
+    this.expect(`pins of ${conversation}`, pins, log.pins);
+    const last = due.at(-1);
+    if (last && state.conversation.last && !messages.some((m) => m.refused)) this.expect(`the last of ${conversation}`, this.lastShown(state), last.body?.text ?? "");
     const keys = state.items.map((item) => item.key);
     this.expect("keys that stand once", new Set(keys).size, keys.length);
     const row = this.server.row(ME, conversation);
@@ -219,6 +262,12 @@ export class World {
     const read = Math.min(...others.map((o) => o?.read ?? 0));
     const delivered = Math.min(...others.map((o) => Math.max(o?.delivered ?? 0, o?.read ?? 0)));
     for (const m of messages) if (m.mine) this.expect(`receipt of ${m.seq}`, m.receipt, m.seq <= read ? "read" : m.seq <= delivered ? "delivered" : "sent");
+  }
+
+  /** What the list shows of the newest message, unless a message that failed stands there. */
+  private lastShown(state: Stretch): string | undefined {
+    const { last } = state.conversation;
+    return last?.receipt === "failed" ? state.items.findLast((i): i is Message => i.kind === "message" && i.receipt !== "failed")?.text : last?.text;
   }
 
   private expect(what: string, is: unknown, due: unknown): void {
@@ -241,6 +290,23 @@ export class World {
   text(): string {
     return `t${++this.written}`;
   }
+}
+
+/** What an entry says, however it is written down. */
+function says(e: Entry): string {
+  return [e.deleted ? "deleted" : (e.body?.text ?? ""), e.edited ? "edited" : "", ...felt(e.reactions ?? [])].join(" ");
+}
+
+function reads(e: EntryRecord): string {
+  return [e.deleted ? "deleted" : (e.text ?? ""), e.edited ? "edited" : "", ...felt(e.reactions ?? [])].join(" ");
+}
+
+function shows(m: Message): string {
+  return [m.deleted ? "deleted" : m.text, m.edited ? "edited" : "", ...felt((m.reactions ?? []).map((r) => ({ text: r.text, count: r.count, users: r.people.map((p) => p.id) })))].join(" ");
+}
+
+function felt(reactions: readonly ReactionRecord[]): string[] {
+  return reactions.map((r) => `${r.text}${r.count}${[...r.users].sort().join()}`).sort();
 }
 
 /** A promise was broken. */
@@ -287,10 +353,36 @@ export const happenings = {
   },
   edits: (w: World, a: number, b: number, c: number) => {
     const log = w.server.log(conversation(b))!;
-    const targets = log.entries.filter((e) => e.kind === "message" && e.sender !== ME && !e.deleted);
+    const targets = log.entries.filter((e) => e.kind === "message" && e.sender !== ME && !e.deleted && !w.server.isWithheld(log, e.seq, ME));
     const target = targets[a % Math.max(1, targets.length)];
-    if (target) w.server.point(log.id, target.sender, `x${++w.written}`, target.seq, c % 2 === 0 ? undefined : `e${w.written}`);
+    // What somebody who is blocked does is withheld, a deletion, too: then what they deleted is held until it is read again.
+    const heard = target && w.server.stands(ME, target.sender) !== "blocked";
+    if (target) w.server.point(log.id, target.sender, `x${++w.written}`, target.seq, heard && c % 3 === 0 ? undefined : `e${w.written}`);
   },
+  /** Somebody feels something, or takes it back. */
+  feels: (w: World, a: number, b: number, c: number) => {
+    const log = w.server.log(conversation(b))!;
+    const others = log.members.filter((m) => m !== ME);
+    const targets = log.entries.filter((e) => e.kind === "message" && !e.deleted && !w.server.isWithheld(log, e.seq, ME));
+    const target = targets[a % Math.max(1, targets.length)];
+    if (target) w.server.point(log.id, others[b % others.length]!, `x${++w.written}`, target.seq, ["", "+", "-"][c % 3]!, "reaction");
+  },
+  /** Own acts, on what is on the screen. */
+  acts: (w: World, a: number, b: number, c: number) => {
+    const tab = w.some(a);
+    const open = tab && w.open.get(tab)!.get(conversation(b));
+    const on = (own: boolean): Message | undefined => {
+      const all = open?.state.now?.items.filter((i): i is Message => i.kind === "message" && i.seq > 0 && !i.deleted && (i.mine || !own)) ?? [];
+      return all[(a + c) % Math.max(1, all.length)];
+    };
+    const mine = on(true);
+    const any = on(false);
+    if (c % 4 === 0 && mine) void open!.edit(mine.seq, w.text()).catch(ignore);
+    else if (c % 4 === 1 && mine) void open!.delete(mine.seq).catch(ignore);
+    else if (c % 4 === 2 && any) void open!.react(any.seq, ["", "+", "-"][b % 3]!).catch(ignore);
+    else if (any) void open!.pin(any.seq, c % 3 !== 0).catch(ignore);
+  },
+  blocks: (w: World, a: number, _b: number, c: number) => void w.server.contact(ME, "u-cid", a % 2 === 0 ? "blocked" : "none", c + w.written * 100),
   looks: (w: World, a: number, b: number) => {
     const tab = w.some(a);
     if (tab) w.timeline(tab, conversation(b));
@@ -337,14 +429,15 @@ export const happenings = {
   /** What was said once is said twice. */
   repeats: (w: World, _a: number, b: number) => {
     const log = w.server.log(conversation(b))!;
-    const from = Math.max(0, log.entries.length - 3);
-    for (const s of w.server.sessions) if (s.live) s.say({ t: "entries", conversation: log.id, entries: log.entries.slice(from), head: log.entries.length });
+    const head = log.entries.length;
+    for (const s of w.server.sessions) if (s.live) s.say({ t: "entries", conversation: log.id, entries: w.server.stream(log, s.user, Math.max(0, head - 3), head), head });
   },
   /** A live push that leaves out what came before it. */
   skips: (w: World, a: number, b: number) => {
     happenings.peer(w, a, b, 5); // three, and nobody is nudged
     const log = w.server.log(conversation(b))!;
-    for (const s of w.server.sessions) if (s.live) s.say({ t: "entries", conversation: log.id, entries: log.entries.slice(-1), head: log.entries.length });
+    const head = log.entries.length;
+    for (const s of w.server.sessions) if (s.live) s.say({ t: "entries", conversation: log.id, entries: w.server.stream(log, s.user, head - 1, head), head });
   },
   offline: (w: World) => w.browser.setNetwork(false),
   online: (w: World) => w.browser.setNetwork(true),
@@ -360,7 +453,7 @@ export const happenings = {
     const open = tab && w.open.get(tab)!.get(conversation(b));
     const failed = open?.state.now?.items.find((item): item is Message => item.kind === "message" && item.receipt === "failed");
     if (!failed) return;
-    w.resent.add(failed.text);
+    w.discarded.add(failed.key);
     void open!.sendAgain(failed.key).catch(ignore);
   },
   restores: (w: World, a: number) => w.server.restore((log) => (a % 2 === 0 ? log.entries.length : log.entries.length - (a % 5))),

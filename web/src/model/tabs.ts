@@ -1,6 +1,7 @@
 /**
  * What the tabs of one browser tell each other. The database is the truth; this only says where to look.
  */
+import type { Presence } from "../wire/wire.gen";
 import type { Connection } from "./model";
 import type { Channel } from "./outside";
 
@@ -8,15 +9,20 @@ import type { Channel } from "./outside";
 export interface Changed {
   readonly t: "changed";
   readonly conversations: readonly string[] | "all";
-  /** What else: who is signed in; what the server allows; messages to be sent; how users are called; what was held was dropped. */
-  readonly also?: readonly ("account" | "limits" | "outbox" | "people" | "life")[];
+  /** What else: who is signed in; what the server allows; messages to be sent; how users are called; what was held was dropped; how the owner stands with others. */
+  readonly also?: readonly ("account" | "limits" | "outbox" | "people" | "life" | "contacts")[];
 }
 
 export type News =
   | Changed
   | { readonly t: "connection"; readonly state: Connection } // of the tab that has the connection
   | { readonly t: "who" } // asks that tab to say so
-  | { readonly t: "retry" }; // asks it not to wait
+  | { readonly t: "retry" } // asks it not to wait
+  | { readonly t: "presence"; readonly items: readonly Presence[] } // what it heard
+  | { readonly t: "whispered"; readonly conversation: string; readonly user: string } // somebody types
+  | { readonly t: "typing"; readonly conversation: string } // one types here
+  | { readonly t: "watch"; readonly users: readonly string[] } // who is on the screen here
+  | { readonly t: "watches" }; // asks every tab to say so
 
 export class Tabs {
   private readonly listeners = new Set<(news: News) => void>();

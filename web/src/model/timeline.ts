@@ -1,12 +1,16 @@
+import type { Said } from "../db/database";
+import { entryRecord, pinned } from "../db/log";
+import type { OutboxRecord } from "../db/schema";
 import { Failure } from "../wire/failure";
 import { Cell } from "./cell";
 import { Coalesced } from "./coalesced";
 import { reachable, type Core } from "./core";
 import { conversationOf } from "./conversations";
-import type { Details, History } from "./history";
+import type { Ephemera } from "./ephemera";
+import { PAGE, type Details, type History } from "./history";
 import { newID } from "./id";
-import { waitingItem } from "./items";
-import type { Connection, Item, Message, Stretch, Timeline } from "./model";
+import { waitingItem, withActs } from "./items";
+import type { Connection, Item, Marker, Message, Person, Sending, Stretch, Timeline } from "./model";
 import { concerns, type News } from "./tabs";
 import { Window, type View } from "./window";
 
@@ -19,9 +23,14 @@ const SEEN = 250;
 /** How long until what could not be fetched is asked for again, in milliseconds: at least, and up to as much again by chance. */
 const RETRY = 3_000;
 
+/** So many numbers above one that is jumped to are shown with it. */
+const ABOVE = 20;
+
 /** One open conversation. */
 export class OpenTimeline implements Timeline {
   readonly state = new Cell<Stretch | undefined>(undefined);
+  readonly typing = new Cell<readonly Person[]>([]);
+  draftReply = 0;
   private readonly window: Window;
   private readonly work = new Coalesced(() => this.refresh());
   private readonly ends: (() => void)[] = [];
@@ -30,13 +39,14 @@ export class OpenTimeline implements Timeline {
   private loading: Promise<void> | undefined;
   private fetching = false;
   private stuck: Failure | undefined;
-  private unsaved: string | undefined;
+  private unsaved: { readonly text: string; readonly replyTo: number } | undefined;
   private saving: (() => void) | undefined;
   private last = 0; // seen
   private noting: (() => void) | undefined;
   private filling = false;
   private retry: (() => void) | undefined; // calls off the next try to fetch what could not be
   private pulled = 0; // the number of the newest change of members that was asked about
+  private seeking = false;
   private closed = false;
 
   /** @param end is told when it is closed */
@@ -46,10 +56,12 @@ export class OpenTimeline implements Timeline {
     private readonly details: Details,
     readonly conversation: string,
     readonly draft: string,
+    private readonly ephemera: Ephemera,
     private readonly end: () => void,
   ) {
     this.window = new Window(conversation);
     this.ends.push(core.tabs.listen((news) => this.hear(news)));
+    this.ends.push(ephemera.typingIn(conversation).subscribe((users) => this.typers(users)));
     let before: Connection["state"] | undefined;
     this.ends.push(
       core.connection.subscribe((now) => {
@@ -70,11 +82,74 @@ export class OpenTimeline implements Timeline {
     await this.work.ask();
   }
 
-  async send(text: string): Promise<void> {
+  async send(text: string, { replyTo = 0, mentions = [] }: Sending = {}): Promise<void> {
     this.forgetDraft();
-    await this.core.db.enqueue(this.conversation, newID("m", this.core.outside.bytes), text, this.core.outside.now());
+    await this.queue(text, { replyTo, mentions });
+    this.ephemera.said(this.conversation, "");
+  }
+
+  edit(seq: number, text: string): Promise<void> {
+    return this.queue(text, { kind: "edit", target: seq });
+  }
+
+  delete(seq: number): Promise<void> {
+    return this.queue("", { kind: "delete", target: seq });
+  }
+
+  react(seq: number, text: string): Promise<void> {
+    return this.queue(text, { kind: "reaction", target: seq });
+  }
+
+  pin(seq: number, on: boolean): Promise<void> {
+    return this.queue("", { kind: on ? "pin" : "unpin", target: seq });
+  }
+
+  async hide(seq: number): Promise<void> {
+    await this.core.db.wish(this.conversation, { hide: [seq] });
     this.core.tabs.changed([this.conversation], "outbox");
     await this.work.ask();
+  }
+
+  async reach(seq: number): Promise<boolean> {
+    for (let before = 0; ; ) {
+      await this.work.ask();
+      if (!this.view || this.closed) return false;
+      const { lo, told } = this.view;
+      if (lo <= seq && told.at.to > 0) return true;
+      if ((lo === told.at.from && told.at.start) || lo === before) return false;
+      before = lo;
+      this.window.grow(lo - seq + ABOVE);
+      await this.loadOlder();
+      if (this.stuck) throw this.stuck;
+    }
+  }
+
+  async editions(seq: number): Promise<readonly { readonly at: number; readonly text: string }[]> {
+    const all = await this.core.api.editions(this.conversation, seq);
+    return all.map((e) => ({ at: Date.parse(e.at) || 0, text: e.body?.text ?? "" }));
+  }
+
+  async reactors(seq: number): Promise<readonly { readonly person: Person; readonly text: string }[]> {
+    const all = await this.core.api.reactors(this.conversation, seq);
+    await this.core.db.read((tx) => this.window.persons.learn(tx, all.map((r) => r.user)));
+    return all.map((r) => ({ person: this.window.persons.of(r.user), text: r.text }));
+  }
+
+  nowTyping(): void {
+    this.ephemera.nowTyping(this.conversation);
+  }
+
+  private async queue(text: string, said: Said): Promise<void> {
+    await this.core.db.enqueue(this.conversation, newID("m", this.core.outside.bytes), text, this.core.outside.now(), said);
+    this.core.tabs.changed([this.conversation], "outbox");
+    await this.work.ask();
+  }
+
+  private typers(users: readonly string[]): void {
+    void this.core.db
+      .read((tx) => this.window.persons.learn(tx, users))
+      .then(() => this.closed || this.typing.set(users.map((u) => this.window.persons.of(u))))
+      .catch((why: unknown) => this.core.background(why));
   }
 
   async sendAgain(key: string): Promise<void> {
@@ -89,9 +164,9 @@ export class OpenTimeline implements Timeline {
     await this.work.ask();
   }
 
-  keepDraft(text: string): void {
+  keepDraft(text: string, replyTo = 0): void {
     if (this.closed) return;
-    this.unsaved = text;
+    this.unsaved = { text, replyTo };
     this.saving ??= this.core.outside.setTimer(() => void this.saveDraft(), DRAFT);
   }
 
@@ -141,6 +216,7 @@ export class OpenTimeline implements Timeline {
   private want({ told, items, members }: View): void {
     if (!reachable(this.core.connection.now)) return;
     if (told.at.to < told.at.head || told.at.to === 0) this.fill();
+    if (this.window.missing.size > 0) void this.seekQuotes();
     const unknown = new Set<string>();
     for (const item of items) {
       if (item.kind === "message" && item.sender.handle === "") unknown.add(item.sender.id);
@@ -184,27 +260,71 @@ export class OpenTimeline implements Timeline {
     }, ms);
   }
 
+  /** What is answered and not held is asked for, one after the other, and kept as long as this is open. */
+  private async seekQuotes(): Promise<void> {
+    if (this.seeking || !reachable(this.core.connection.now)) return;
+    this.seeking = true;
+    try {
+      for (const seq of [...this.window.missing]) {
+        const page = await this.core.api.entriesAfter(this.conversation, seq - 1, 1);
+        if (this.closed) return;
+        const found = page.items.find((e) => e.seq === seq);
+        const entry = found && entryRecord(found, page.head);
+        if (entry) await this.core.db.read((tx) => this.window.persons.learn(tx, [entry.sender]));
+        this.window.quote(entry, seq);
+      }
+      this.seeking = false;
+      void this.work.ask();
+    } catch (why) {
+      this.seeking = false;
+      this.core.background(why);
+    }
+  }
+
   private show(): void {
     if (this.closed) return;
     if (!this.view) {
       this.state.set(undefined);
       return;
     }
-    const { told, members, items, lo } = this.view;
+    const { told, members, items, lo, quotes } = this.view;
     const { at } = told;
+    this.draftReply = told.draftReply;
+    const wasRequest = this.state.now?.conversation.request ?? false;
     this.unreadFrom ??= at.told ? (at.unread > 0 ? at.read + 1 : 0) : undefined;
     this.state.set({
-      conversation: conversationOf(told), members, items: this.withWaiting(items), unreadFrom: this.unreadFrom ?? 0,
+      conversation: conversationOf(told, this.core.outside.now()), members, items: this.withWaiting(items), unreadFrom: this.unreadFrom ?? 0,
       atStart: at.to > 0 && lo === at.from && at.start, atEnd: at.to >= at.head,
-      loading: this.fetching, ...(this.stuck ? { stuck: this.stuck } : {}),
+      loading: this.fetching, ...(this.stuck ? { stuck: this.stuck } : {}), quotes, pins: this.pins(), markers: this.markers(),
     });
+    if (wasRequest && !this.state.now?.conversation.request && this.last > 0) void this.noteSeen();
   }
 
   private withWaiting(items: readonly Item[]): readonly Item[] {
     const { told } = this.view!;
     if (told.waiting.length === 0) return items;
     const me = this.window.persons.of(told.me.id);
-    return [...items, ...told.waiting.map((row): Message => waitingItem(row, me))];
+    const acts = new Map<number, OutboxRecord[]>();
+    for (const row of told.waiting) if (row.target !== undefined) acts.set(row.target, [...(acts.get(row.target) ?? []), row]);
+    const now = acts.size === 0 ? items : items.map((item) => {
+      const on = item.kind === "message" ? acts.get(item.seq) : undefined;
+      return on ? withActs(item as Message, on, me) : item;
+    });
+    return [...now, ...told.waiting.filter((row) => row.kind === undefined).map((row): Message => waitingItem(row, me))];
+  }
+
+  /** What is pinned, with what waits to be. */
+  private pins(): readonly number[] {
+    const { told } = this.view!;
+    let pins = told.at.pins ?? [];
+    for (const { kind, target, failure } of told.waiting) if (!failure && target && (kind === "pin" || kind === "unpin")) pins = pinned(pins, kind, target);
+    return pins;
+  }
+
+  private markers(): readonly Marker[] {
+    const { told } = this.view!;
+    const members = new Set(told.members?.members.map((m) => m.user) ?? (told.at.with ? [told.at.with.id] : []));
+    return told.receipts.filter((r) => r.user !== told.me.id && members.has(r.user)).map(({ user, delivered, read }) => ({ user, delivered: Math.max(delivered, read), read }));
   }
 
   private async load(): Promise<void> {
@@ -218,7 +338,7 @@ export class OpenTimeline implements Timeline {
         this.show();
         await this.history.older(this.conversation);
       }
-      this.window.grow();
+      this.window.grow(PAGE);
     } catch (why) {
       this.stuck = why instanceof Failure ? why : new Failure("offline", "");
       this.core.background(why);
@@ -229,12 +349,12 @@ export class OpenTimeline implements Timeline {
   }
 
   private async saveDraft(): Promise<void> {
-    const text = this.unsaved;
+    const draft = this.unsaved;
     this.forgetDraft();
-    if (text === undefined) return;
+    if (draft === undefined) return;
     try {
-      await this.core.db.draft(this.conversation, text);
-      this.core.tabs.changed([this.conversation]);
+      await this.core.db.draft(this.conversation, draft.text, draft.replyTo, this.core.outside.now());
+      this.core.tabs.changed([this.conversation], "outbox");
     } catch (why) {
       this.core.background(why);
     }
@@ -249,6 +369,8 @@ export class OpenTimeline implements Timeline {
   private async noteSeen(): Promise<void> {
     this.noting?.();
     this.noting = undefined;
+    // A stranger is not told that they were read before they were let in.
+    if (this.state.now?.conversation.request) return;
     try {
       if (await this.core.db.markRead(this.conversation, this.last)) this.core.tabs.changed([this.conversation]);
     } catch (why) {

@@ -1,11 +1,21 @@
 /** The shapes of HTTP answers that only HTTP gives. */
-import { device, entry, user, last } from "../wire/decode";
+import { body, device, entry, user, last, presence as present, standing } from "../wire/decode";
 import { flag, list, optional, orNull, record, text, whole, type Shape } from "../wire/shape";
 import type * as wire from "../wire/wire.gen";
 
 export const signedIn: Shape<wire.SignedIn> = record<wire.SignedIn>({ user, device, token: text });
 
-export const me: Shape<wire.Me> = record<wire.Me>({ id: text, handle: text, name: text, admin: flag, device });
+export const me: Shape<wire.Me> = record<wire.Me>({
+  id: text,
+  handle: text,
+  name: text,
+  admin: flag,
+  device,
+  status: optional(text),
+  avatar: optional(text),
+  bot: optional(flag),
+  privacy: optional(record<wire.Privacy>({ receipts: flag, presence: flag })),
+});
 
 export const invite: Shape<wire.Invite> = record<wire.Invite>({ code: text, uses: whole, used: whole, expires: text, link: optional(text) });
 
@@ -19,6 +29,8 @@ const member = record<wire.Member>({
 });
 
 export const conversation: Shape<wire.Conversation> = record<wire.Conversation>({
+  ...standing,
+  pins: optional(list(whole)),
   id: text,
   kind: text,
   title: text,
@@ -54,3 +66,29 @@ export function page<T>(item: Shape<T>): Shape<wire.List<T>> {
   const items = list(item);
   return (value): value is wire.List<T> => anyPage(value) && items(value.items);
 }
+
+export const edition: Shape<wire.Edition> = record<wire.Edition>({ seq: whole, at: text, body: optional(body) });
+
+export const reactor: Shape<wire.Reactor> = record<wire.Reactor>({ user: text, text, at: text });
+
+export const found: Shape<wire.Found> = record<wire.Found>({ entry, spans: list(list(whole)) });
+
+export const contact: Shape<wire.Contact> = record<wire.Contact>({ user, state: text, rev: whole, at: optional(text) });
+
+export const presence = present;
+
+export const groupInvite: Shape<wire.GroupInvite> = record<wire.GroupInvite>({
+  code: text,
+  conversation: text,
+  title: text,
+  members: whole,
+  by: user,
+  uses: whole,
+  used: whole,
+  expires: text,
+  link: optional(text),
+});
+
+const webhook = record<wire.BotWebhook>({ url: text, failures: whole, next: optional(text), error: optional(text), paused: flag });
+
+export const bot: Shape<wire.Bot> = record<wire.Bot>({ user, webhook: orNull(webhook), token: optional(text), secret: optional(text), created: text });

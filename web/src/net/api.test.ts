@@ -73,7 +73,7 @@ describe("each call", () => {
     ],
     ["signOut", (api) => api.signOut(), "DELETE", "/v1/sessions/current", undefined, new Response(null, { status: 204 })],
     ["me", (api) => api.me(), "GET", "/v1/me", undefined, answer({ ...user, admin: true, device })],
-    ["rename", (api) => api.rename("Anna"), "PATCH", "/v1/me", { name: "Anna" }, answer({ ...user, admin: true, device })],
+    ["patchMe", (api) => api.patchMe({ name: "Anna" }), "PATCH", "/v1/me", { name: "Anna" }, answer({ ...user, admin: true, device })],
     ["devices", (api) => api.devices(), "GET", "/v1/devices?limit=200", undefined, answer({ items: [device], next: null })],
     ["signOutDevice", (api) => api.signOutDevice("d 2"), "DELETE", "/v1/devices/d%202", undefined, new Response(null, { status: 204 })],
     ["invites", (api) => api.invites(), "GET", "/v1/invites?limit=200", undefined, answer({ items: [invite], next: null })],

@@ -43,8 +43,17 @@ export class Api {
     return this.call("GET", "/v1/me", answers.me);
   }
 
-  rename(name: string): Promise<wire.Me> {
-    return this.call("PATCH", "/v1/me", answers.me, { name } satisfies wire.MePatch);
+  patchMe(patch: wire.MePatch): Promise<wire.Me> {
+    return this.call("PATCH", "/v1/me", answers.me, patch);
+  }
+
+  /** Sends a picture as it is: the server says what it takes. */
+  async setAvatar(picture: Blob): Promise<void> {
+    await this.send("PUT", "/v1/me/avatar", picture);
+  }
+
+  async dropAvatar(): Promise<void> {
+    await this.send("DELETE", "/v1/me/avatar");
   }
 
   devices(): Promise<wire.Device[]> {
@@ -115,6 +124,94 @@ export class Api {
     return this.call("PUT", `/v1/conversations/${part(conversation)}/markers`, answers.markersNow, markers);
   }
 
+  /** Changes a conversation: its title for everybody, the rest for the asker alone. */
+  async patch(conversation: string, patch: wire.ConversationPatch): Promise<void> {
+    await this.send("PATCH", `/v1/conversations/${part(conversation)}`, patch);
+  }
+
+  /** Deletes entries for the asker alone. */
+  async hide(conversation: string, entries: readonly number[]): Promise<void> {
+    await this.send("POST", `/v1/conversations/${part(conversation)}/hidden`, { entries: [...entries] } satisfies wire.Hide);
+  }
+
+  async addMembers(conversation: string, change: wire.NewMembers): Promise<void> {
+    await this.send("POST", membersOf(conversation), change);
+  }
+
+  /** user may be "me": then the asker leaves. */
+  async removeMember(conversation: string, user: string): Promise<void> {
+    await this.send("DELETE", `${membersOf(conversation)}/${part(user)}`);
+  }
+
+  async setRole(conversation: string, user: string, change: wire.MemberPatch): Promise<void> {
+    await this.send("PATCH", `${membersOf(conversation)}/${part(user)}`, change);
+  }
+
+  groupInvites(conversation: string): Promise<wire.GroupInvite[]> {
+    return this.list(`/v1/conversations/${part(conversation)}/invites`, answers.groupInvite);
+  }
+
+  groupInvite(conversation: string, invite: wire.NewGroupInvite): Promise<wire.GroupInvite> {
+    return this.call("POST", `/v1/conversations/${part(conversation)}/invites`, answers.groupInvite, invite);
+  }
+
+  async revokeGroupInvite(conversation: string, code: string): Promise<void> {
+    await this.send("DELETE", `/v1/conversations/${part(conversation)}/invites/${part(code)}`);
+  }
+
+  /** What an invite leads to. */
+  joinPreview(code: string): Promise<wire.GroupInvite> {
+    return this.call("GET", `/v1/join/${part(code)}`, answers.groupInvite);
+  }
+
+  join(code: string): Promise<wire.Conversation> {
+    return this.call("POST", `/v1/join/${part(code)}`, answers.conversation);
+  }
+
+  /** Every wording of a message, the first one first. */
+  editions(conversation: string, seq: number): Promise<wire.Edition[]> {
+    return this.list(`${entriesOf(conversation)}/${seq}/edits`, answers.edition);
+  }
+
+  reactors(conversation: string, seq: number): Promise<wire.Reactor[]> {
+    return this.list(`${entriesOf(conversation)}/${seq}/reactions`, answers.reactor);
+  }
+
+  contacts(): Promise<wire.Contact[]> {
+    return this.list("/v1/contacts", answers.contact);
+  }
+
+  setContact(user: string, change: wire.ContactChange): Promise<wire.Contact> {
+    return this.call("PUT", `/v1/contacts/${part(user)}`, answers.contact, change);
+  }
+
+  /** One page of what a search finds, the newest first. */
+  async search(text: string, conversation?: string): Promise<wire.Found[]> {
+    const within = conversation === undefined ? "" : `&conversation=${part(conversation)}`;
+    return (await this.call("GET", `/v1/search?q=${part(text)}&limit=50${within}`, answers.page(answers.found))).items;
+  }
+
+  bots(): Promise<wire.Bot[]> {
+    return this.list("/v1/bots", answers.bot);
+  }
+
+  newBot(bot: wire.NewBot): Promise<wire.Bot> {
+    return this.call("POST", "/v1/bots", answers.bot, bot);
+  }
+
+  patchBot(user: string, patch: wire.BotPatch): Promise<wire.Bot> {
+    return this.call("PATCH", `/v1/bots/${part(user)}`, answers.bot, patch);
+  }
+
+  async deleteBot(user: string): Promise<void> {
+    await this.send("DELETE", `/v1/bots/${part(user)}`);
+  }
+
+  /** A new token; the old one is good no more. */
+  newBotToken(user: string): Promise<wire.Bot> {
+    return this.call("POST", `/v1/bots/${part(user)}/token`, answers.bot);
+  }
+
   private create(body: wire.NewConversation): Promise<wire.Conversation> {
     return this.call("POST", "/v1/conversations", answers.conversation, body);
   }
@@ -155,7 +252,7 @@ export class Api {
         cache: "no-store",
         redirect: "error", // the API never redirects; what does must not get a password
         signal: timeout.signal,
-        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+        ...(body === undefined ? {} : content(body)),
       });
       const text = await response.text();
       if (!response.ok) throw failure(response, text, this.platform.now());
@@ -167,6 +264,12 @@ export class Api {
       callOff();
     }
   }
+}
+
+/** What is sent as it is, and the rest as JSON. */
+function content(body: object): { body: BodyInit; headers: Record<string, string> } {
+  if (typeof Blob !== "undefined" && body instanceof Blob) return { body, headers: { "Content-Type": body.type } };
+  return { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
 }
 
 interface Answered {
@@ -214,6 +317,10 @@ function retryAfter(header: string | null, now: number): number {
 
 function entriesOf(conversation: string): string {
   return `/v1/conversations/${part(conversation)}/entries`;
+}
+
+function membersOf(conversation: string): string {
+  return `/v1/conversations/${part(conversation)}/members`;
 }
 
 /** A text as one part of a path, or as a value of a query. */

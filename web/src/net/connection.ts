@@ -1,5 +1,6 @@
 import { parse } from "../wire/decode";
-import type { AckFrame, EntriesFrame, ErrorFrame, HelloOp, ReadOp, Ref, ServerFrame } from "../wire/wire.gen";
+import type { ServerFrame } from "../wire/wire.gen";
+import type { AckFrame, EntriesFrame, ErrorFrame, HelloOp, ReadOp, Ref } from "../wire/wire.gen";
 import type { Platform, Socket } from "./platform";
 
 /** Times, in milliseconds. */

@@ -1,4 +1,5 @@
-import type { ChangesFrame, EntriesFrame, ServerFrame, WelcomeFrame } from "../wire/wire.gen";
+import type { ServerFrame } from "../wire/wire.gen";
+import type { ChangesFrame, EntriesFrame, WelcomeFrame } from "../wire/wire.gen";
 import { FakePlatform, type FakeSocket } from "./fakeplatform";
 import { Link, type LinkState } from "./link";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Failure } from "../wire/failure";
-import { CloseSignedOut, type ServerFrame } from "../wire/wire.gen";
+import type { ServerFrame } from "../wire/wire.gen";
+import { CloseSignedOut } from "../wire/wire.gen";
 import { changes, entries, LinkWorld, welcome } from "./fakelink";
 import { settled } from "./fakeplatform";
 import type { Post } from "./link";

@@ -8,12 +8,10 @@ import {
   CloseTooBig,
   MaxFrame,
   type AckFrame,
-  type ClientFrame,
   type EntriesFrame,
-  type PostOp,
   type ReadOp,
-  type ServerFrame,
 } from "../wire/wire.gen";
+import type { ClientFrame, PostOp, ServerFrame } from "../wire/wire.gen";
 import { Backoff } from "./backoff";
 import { Connection, type End } from "./connection";
 import { Lane } from "./lane";

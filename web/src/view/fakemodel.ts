@@ -1,5 +1,7 @@
 /** A model in memory with believable people and talk, for tests and for looking at the screens. It keeps what was asked of it. */
-import type { Account, Connection, Conversation, Device, Invite, Item, Message, Model, Person, Readable, Stretch, Timeline } from "../model/model";
+import type {
+  Account, Bot, Connection, Contact, Conversation, Device, GroupInvite, Hit, Invite, Item, Message, Model, Person, Presence, Privacy, Readable, Standing, Stretch, Timeline,
+} from "../model/model";
 import { Failure } from "../wire/failure";
 
 /** A value that a test changes. */
@@ -133,10 +135,26 @@ export class FakeModel implements Model {
     return this.waiting;
   }
 
-  async rename(name: string): Promise<void> {
-    await this.#ask("rename", name);
+  async profile(change: { readonly name?: string; readonly status?: string }): Promise<void> {
+    await this.#ask("profile", change.name ?? "", change.status ?? "");
     const account = this.account.now;
-    if (account.state === "in") this.account.set({ ...account, me: { ...account.me, name } });
+    if (account.state === "in") this.account.set({ ...account, me: { ...account.me, ...change } });
+  }
+
+  async picture(file: Blob | undefined): Promise<void> {
+    await this.#ask("picture", file?.type ?? "none");
+  }
+
+  readonly #privacy = { receipts: true, presence: true };
+
+  async privacy(): Promise<Privacy> {
+    await this.#ask("privacy");
+    return { ...this.#privacy };
+  }
+
+  async setPrivacy(change: Partial<Privacy>): Promise<void> {
+    await this.#ask("setPrivacy", JSON.stringify(change));
+    Object.assign(this.#privacy, change);
   }
 
   async devices(): Promise<readonly Device[]> {
@@ -191,6 +209,134 @@ export class FakeModel implements Model {
     return new FakeTimeline(this, found);
   }
 
+  #change(id: string, change: Partial<Conversation>): void {
+    this.conversations.set(this.conversations.now.map((c) => (c.id === id ? { ...c, ...change } : c)));
+  }
+
+  async mute(id: string, until: number): Promise<void> {
+    await this.#ask("mute", id, until);
+    this.#change(id, { muted: until === 0 || until > this.clock() });
+  }
+
+  async archive(id: string, on: boolean): Promise<void> {
+    await this.#ask("archive", id, on);
+    this.#change(id, { archived: on });
+  }
+
+  async pinConversation(id: string, on: boolean): Promise<void> {
+    await this.#ask("pinConversation", id, on);
+    this.#change(id, { pinned: on });
+  }
+
+  async forward(message: Message, conversations: readonly string[]): Promise<void> {
+    await this.#ask("forward", message.key, ...conversations);
+  }
+
+  readonly contacts = new Value<readonly Contact[]>([]);
+  readonly presence = new Value<ReadonlyMap<string, Presence>>(new Map());
+
+  async decide(who: Person, state: Standing): Promise<void> {
+    await this.#ask("decide", who.handle, state);
+    const rest = this.contacts.now.filter((c) => c.person.id !== who.id);
+    this.contacts.set(state === "none" ? rest : [...rest, { person: who, state, at: this.clock() }]);
+  }
+
+  watch(): () => void {
+    return () => undefined;
+  }
+
+  async addMembers(id: string, handles: readonly string[]): Promise<void> {
+    await this.#ask("addMembers", id, ...handles);
+  }
+
+  async removeMember(id: string, user: string): Promise<void> {
+    await this.#ask("removeMember", id, user);
+  }
+
+  async leave(id: string): Promise<void> {
+    await this.#ask("leave", id);
+    this.#change(id, { left: true });
+  }
+
+  async setRole(id: string, user: string, role: string): Promise<void> {
+    await this.#ask("setRole", id, user, role);
+  }
+
+  async retitle(id: string, title: string): Promise<void> {
+    await this.#ask("retitle", id, title);
+    this.#change(id, { title });
+  }
+
+  groupInvitesHeld: readonly GroupInvite[] = [];
+
+  async groupInvites(id: string): Promise<readonly GroupInvite[]> {
+    await this.#ask("groupInvites", id);
+    return this.groupInvitesHeld;
+  }
+
+  async groupInvite(id: string, uses: number, hours: number): Promise<GroupInvite> {
+    await this.#ask("groupInvite", id, uses, hours);
+    const made = { code: "join1", link: "https://parley.example/#/join/join1", conversation: id, title: "Harbour", members: 5, by: ada, uses, used: 0, expires: this.clock() + hours * hour };
+    this.groupInvitesHeld = [made, ...this.groupInvitesHeld];
+    return made;
+  }
+
+  async revokeGroupInvite(id: string, code: string): Promise<void> {
+    await this.#ask("revokeGroupInvite", id, code);
+    this.groupInvitesHeld = this.groupInvitesHeld.filter((i) => i.code !== code);
+  }
+
+  async joinPreview(code: string): Promise<GroupInvite> {
+    await this.#ask("joinPreview", code);
+    return { code, link: "", conversation: "c_new", title: "Harbour festival", members: 12, by: grace, uses: 10, used: 1, expires: this.clock() + hour };
+  }
+
+  async join(code: string): Promise<string> {
+    await this.#ask("join", code);
+    return this.#begin(conversation({ id: "c_new", kind: "group", title: "Harbour festival", at: this.clock() }));
+  }
+
+  hits: readonly Hit[] = [];
+
+  async searchHere(wanted: string): Promise<readonly Hit[]> {
+    await this.#ask("searchHere", wanted);
+    return this.hits;
+  }
+
+  async searchThere(wanted: string): Promise<readonly Hit[]> {
+    await this.#ask("searchThere", wanted);
+    return this.hits;
+  }
+
+  botsHeld: readonly Bot[] = [];
+
+  async bots(): Promise<readonly Bot[]> {
+    await this.#ask("bots");
+    return this.botsHeld;
+  }
+
+  async createBot({ handle, name, webhook }: { readonly handle: string; readonly name: string; readonly webhook: string }): Promise<Bot> {
+    await this.#ask("createBot", handle, name, webhook);
+    const made: Bot = { person: { id: `u_${handle}`, handle, name: name || handle, bot: true }, token: "the-token", created: this.clock(), ...(webhook ? { webhook: { url: webhook, failures: 0, error: "", paused: false }, secret: "whsec_x" } : {}) };
+    this.botsHeld = [...this.botsHeld, made];
+    return made;
+  }
+
+  async setWebhook(bot: string, url: string): Promise<Bot> {
+    await this.#ask("setWebhook", bot, url);
+    return this.botsHeld.find((b) => b.person.id === bot)!;
+  }
+
+  async renewToken(bot: string): Promise<Bot> {
+    await this.#ask("renewToken", bot);
+    return { ...this.botsHeld.find((b) => b.person.id === bot)!, token: "another-token" };
+  }
+
+  async deleteBot(bot: string): Promise<void> {
+    await this.#ask("deleteBot", bot);
+    this.botsHeld = this.botsHeld.filter((b) => b.person.id !== bot);
+  }
+
   retryNow(): void {
     this.asked.push("retryNow()");
   }
@@ -223,6 +369,45 @@ export class FakeModel implements Model {
 class FakeTimeline implements Timeline {
   readonly state: Value<Stretch | undefined>;
   readonly draft: string;
+  readonly asked: string[] = [];
+  readonly typing = new Value<readonly Person[]>([]);
+  draftReply = 0;
+
+  async edit(seq: number, text: string): Promise<void> {
+    this.asked.push(`edit(${seq}, ${text})`);
+  }
+
+  async delete(seq: number): Promise<void> {
+    this.asked.push(`delete(${seq})`);
+  }
+
+  async hide(seq: number): Promise<void> {
+    this.asked.push(`hide(${seq})`);
+  }
+
+  async react(seq: number, text: string): Promise<void> {
+    this.asked.push(`react(${seq}, ${text})`);
+  }
+
+  async pin(seq: number, on: boolean): Promise<void> {
+    this.asked.push(`pin(${seq}, ${on})`);
+  }
+
+  async reach(seq: number): Promise<boolean> {
+    this.asked.push(`reach(${seq})`);
+    return true;
+  }
+
+  async editions(): Promise<readonly { at: number; text: string }[]> {
+    return [{ at: 1, text: "first" }, { at: 2, text: "second" }];
+  }
+
+  async reactors(): Promise<readonly { person: Person; text: string }[]> {
+    return [];
+  }
+
+  nowTyping(): void {}
+
 
   constructor(
     readonly model: FakeModel,

@@ -8,9 +8,9 @@ import { get, readonly, writable, type Readable } from "svelte/store";
 
 export type Route =
   | { readonly at: "list" }
-  | { readonly at: "conversation"; readonly id: string }
-  | { readonly at: "invite" | "setup"; readonly code: string }
-  | { readonly at: "settings" }
+  | { readonly at: "conversation"; readonly id: string; readonly seq?: number }
+  | { readonly at: "invite" | "setup" | "join"; readonly code: string }
+  | { readonly at: "settings" | "contacts" }
   | { readonly at: "nowhere" };
 
 /** What a browser's window has of this. */
@@ -30,12 +30,14 @@ export interface Page {
 export function address(route: Route): string {
   switch (route.at) {
     case "conversation":
-      return `#/c/${route.id}`;
+      return `#/c/${route.id}${route.seq ? `/${route.seq}` : ""}`;
     case "invite":
     case "setup":
+    case "join":
       return `#/${route.at}/${route.code}`;
     case "settings":
-      return "#/settings";
+    case "contacts":
+      return `#/${route.at}`;
     default:
       return "#/";
   }
@@ -44,11 +46,12 @@ export function address(route: Route): string {
 /** The route of an address. */
 export function parse(hash: string): Route {
   if (/^#?\/?$/.test(hash)) return { at: "list" };
-  if (hash === "#/settings") return { at: "settings" };
-  const [, what, id] = /^#\/(c|invite|setup)\/([0-9A-Za-z._~-]{1,64})$/.exec(hash) ?? [];
-  if (!id) return { at: "nowhere" };
-  if (what === "c") return { at: "conversation", id };
-  return { at: what === "setup" ? "setup" : "invite", code: id };
+  if (hash === "#/settings" || hash === "#/contacts") return { at: hash === "#/settings" ? "settings" : "contacts" };
+  // A link from a server that knows no route of the app begins without the slash.
+  const [, what, id, seq] = /^#\/?(c|invite|setup|join)\/([0-9A-Za-z._~-]{1,64})(?:\/([1-9]\d{0,15}))?$/.exec(hash) ?? [];
+  if (!id || (seq && what !== "c")) return { at: "nowhere" };
+  if (what === "c") return { at: "conversation", id, ...(seq ? { seq: Number(seq) } : {}) };
+  return { at: what as "invite" | "setup" | "join", code: id };
 }
 
 export class Router {

@@ -26,7 +26,7 @@ test("has its parts, each under its name", async () => {
   openApp("#/settings");
   expect(screen.getByRole("dialog", { name: "Settings" })).toBeTruthy();
   const parts = dialog().getAllByRole("heading", { level: 2 }).map((e) => e.textContent);
-  expect(parts).toEqual(["Settings", "Profile", "Appearance", "Language", "Devices", "Invites"]);
+  expect(parts).toEqual(["Settings", "Profile", "Privacy", "Appearance", "Language", "Devices", "Invites", "Bots"]);
 });
 
 describe("profile", () => {
@@ -36,9 +36,9 @@ describe("profile", () => {
     await fireEvent.input(field("Name"), { target: { value: " Countess of Lovelace " } });
     await fireEvent.submit(field("Name").closest("form")!);
     await dialog().findByText("Saved");
-    expect(model.asked).toContain("rename(Countess of Lovelace)");
+    expect(model.asked).toContain("profile(Countess of Lovelace, )");
 
-    model.failing.set("rename", new Failure("bad_request", "A name has no control characters."));
+    model.failing.set("profile", new Failure("bad_request", "A name has no control characters."));
     await fireEvent.submit(field("Name").closest("form")!);
     expect((await alert()).textContent).toMatch(/no control characters/);
     expect(dialog().queryByText("Saved")).toBeNull();

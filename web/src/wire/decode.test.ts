@@ -29,6 +29,7 @@ const frames = [...shapes.keys()].filter((shape) => shape.startsWith("< ")).map(
 /** Values of a type of the golden file. */
 function of(type: string): fc.Arbitrary<unknown> {
   if (type.endsWith(" | null")) return fc.option(of(type.slice(0, -" | null".length)), { nil: null });
+  if (type === "number[][]") return fc.array(fc.tuple(fc.maxSafeNat(), fc.maxSafeNat()), { minLength: 1, maxLength: 3 });
   if (type.endsWith("[]")) return fc.array(of(type.slice(0, -2)), { minLength: 1, maxLength: 3 });
   switch (type) {
     case "string":
@@ -94,6 +95,7 @@ function not(type: string): unknown[] {
     case "Ref":
       return [...never, -1, 1.5, true, [], {}];
     default:
+      if (type === "string[]") return [...never, {}, "", 0, [null], [1], { length: 0 }];
       return type.endsWith("[]") ? [...never, {}, "", 0, [null], ["x"], { length: 0 }] : [...never, [], "x", 1, true, {}];
   }
 }

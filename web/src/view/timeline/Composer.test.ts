@@ -17,7 +17,7 @@ function compose({ draft = "", limit = 1000 } = {}) {
   const timeline = new FakeTimeline(stretch([message(1)]));
   timeline.draft = draft;
   const heard = { send: vi.fn(), page: vi.fn() };
-  const view = render(Composer, { timeline, limit, onsend: heard.send, onpage: heard.page });
+  const view = render(Composer, { timeline, me: "u_ada", limit, onsend: heard.send, onpage: heard.page });
   const field = screen.getByRole<HTMLTextAreaElement>("textbox", { name: "Message" });
   return { timeline, field, heard, view };
 }

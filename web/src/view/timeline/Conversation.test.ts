@@ -79,14 +79,14 @@ describe("what stands there", () => {
       stretch([
         message(1, { deleted: true, text: "secret" }),
         message(2, { type: "image/webp", text: "" }),
-        notice(3, { what: "withheld" }),
+        notice(3, { what: "other" }),
         message(4, { mine: true, text: "late", at, written: at - 3600_000 }),
       ]),
     );
     screen.getByText("This message was deleted");
     expect(screen.queryByText("secret")).toBeNull();
     screen.getByText("This kind of message cannot be shown here");
-    screen.getByText("A message that you cannot see");
+    screen.getByText("Something happened here that this version cannot show");
     expect(within(article("late")).getByText("Written earlier, offline")).toBeTruthy();
   });
 

@@ -1,5 +1,5 @@
 /** A timeline in memory, for tests and for looking at one: it does what it is asked at once, or when the test says so, and keeps what was asked. */
-import type { Conversation, Item, Message, Notice, Stretch, Timeline } from "../../model/model";
+import type { Conversation, Item, Message, Notice, Person, Stretch, Timeline } from "../../model/model";
 import type { Failure } from "../../wire/failure";
 import { ada, conversation, FakeModel, grace, Value } from "../fakemodel";
 
@@ -85,6 +85,44 @@ export class FakeTimeline implements Timeline {
   change(key: string, some: Partial<Message>): void {
     this.now({ items: this.state.now!.items.map((item) => (item.key === key ? ({ ...item, ...some } as Item) : item)) });
   }
+
+  readonly typing = new Value<readonly Person[]>([]);
+  draftReply = 0;
+
+  async edit(seq: number, text: string): Promise<void> {
+    this.asked.push(`edit(${seq}, ${text})`);
+  }
+
+  async delete(seq: number): Promise<void> {
+    this.asked.push(`delete(${seq})`);
+  }
+
+  async hide(seq: number): Promise<void> {
+    this.asked.push(`hide(${seq})`);
+  }
+
+  async react(seq: number, text: string): Promise<void> {
+    this.asked.push(`react(${seq}, ${text})`);
+  }
+
+  async pin(seq: number, on: boolean): Promise<void> {
+    this.asked.push(`pin(${seq}, ${on})`);
+  }
+
+  async reach(seq: number): Promise<boolean> {
+    this.asked.push(`reach(${seq})`);
+    return true;
+  }
+
+  async editions(): Promise<readonly { at: number; text: string }[]> {
+    return [{ at: 1, text: "first" }, { at: 2, text: "second" }];
+  }
+
+  async reactors(): Promise<readonly { person: Person; text: string }[]> {
+    return [];
+  }
+
+  nowTyping(): void {}
 
   async loadOlder(): Promise<void> {
     this.asked.push("loadOlder()");

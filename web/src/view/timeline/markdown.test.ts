@@ -6,7 +6,7 @@ import { parse, type Block, type Span } from "./markdown";
 /** A tree as one line: b(bold) i(italic) c(code) l(link) q[quote] p[code block]. */
 function brief(text: string): string {
   const span = (s: Span): string => {
-    if (s.kind === "text") return s.text;
+    if (s.kind === "text" || s.kind === "mention") return s.text;
     if (s.kind === "code") return `c(${s.text})`;
     if (s.kind === "link") return `l(${s.text})`;
     return `${s.kind === "bold" ? "b" : "i"}(${s.spans.map(span).join("")})`;

@@ -11,7 +11,8 @@ export type Span =
   | { readonly kind: "code"; readonly text: string }
   | { readonly kind: "bold"; readonly spans: readonly Span[] }
   | { readonly kind: "italic"; readonly spans: readonly Span[] }
-  | { readonly kind: "link"; readonly text: string; readonly href: string };
+  | { readonly kind: "link"; readonly text: string; readonly href: string }
+  | { readonly kind: "mention"; readonly text: string; readonly mine: boolean };
 
 export type Block =
   | { readonly kind: "lines"; readonly spans: readonly Span[] } // line breaks stand in the texts as "\n"

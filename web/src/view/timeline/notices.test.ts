@@ -42,7 +42,6 @@ describe("noticeText", () => {
     expect(say({ what: "members", by: grace })).toBe("The members changed");
     expect(say({ what: "title", by: grace, title: "New" })).toBe("Grace Hopper named the group “New”");
     expect(say({ what: "title", by: ada })).toBe("You took the group’s name away");
-    expect(say({ what: "withheld" })).toBe("A message that you cannot see");
     expect(say({ what: "other" })).toBe("Something happened here that this version cannot show");
   });
 });

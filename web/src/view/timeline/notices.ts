@@ -33,14 +33,33 @@ export function noticeText(t: Translate, list: Formats["list"], notice: Notice, 
       if (title !== "") return t(named ? "timeline.createdGroupWith" : "timeline.createdGroup", fill);
       return named ? t("timeline.createdWith", fill) : t("timeline.created", fill);
     case "members":
-      return named ? t("timeline.added", fill) : t("timeline.membersChanged");
+      return membersText(t, list, notice, fill, named);
     case "title":
       return t(title === "" ? "timeline.untitled" : "timeline.titled", fill);
-    case "withheld":
-      return t("timeline.withheld");
+    case "pin":
+      return t("timeline.pinnedNotice", fill);
     case "other":
       return t("timeline.other");
   }
+}
+
+/** What a change of members says: who came, who went, and who may do what. */
+function membersText(t: Translate, list: Formats["list"], notice: Notice, fill: Record<string, string>, named: boolean): string {
+  const { by, removed = [], roles = [] } = notice;
+  const said: string[] = [];
+  // Who came by a link came by themselves.
+  if (notice.people.length === 1 && notice.people[0]!.id === by?.id) said.push(t("timeline.joined", fill));
+  else if (named) said.push(t("timeline.added", fill));
+  if (removed.length === 1 && removed[0]!.id === by?.id) said.push(t("timeline.left", fill));
+  else if (removed.length > 0 && removed.length <= most) said.push(t("timeline.removed", { ...fill, people: list(removed.map(called)) }));
+  for (const role of ["owner", "admin", "member"]) {
+    const people = roles.filter((r) => r.role === role).map((r) => r.person);
+    // A new owner makes the old one an admin: that goes without saying.
+    if (people.length === 0 || people.length > most || (role === "admin" && people[0]!.id === by?.id)) continue;
+    const key = role === "owner" ? "timeline.madeOwner" : role === "admin" ? "timeline.madeAdmin" : "timeline.madeMember";
+    said.push(t(key, { ...fill, people: list(people.map(called)) }));
+  }
+  return said.length > 0 ? said.join(" · ") : t("timeline.membersChanged");
 }
 
 /** Of a group of a thousand, not all are named in a sentence. */

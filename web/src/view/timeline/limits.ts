@@ -1,0 +1,2 @@
+/** Bytes of a reaction. */
+export const MaxReaction = 64;
