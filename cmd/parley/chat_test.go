@@ -15,6 +15,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/parley-im/parley/client"
 	"github.com/parley-im/parley/internal/account"
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store/memstore"
@@ -57,9 +58,10 @@ func (d *display) see(t *testing.T, text string) {
 	}
 }
 
-// TestChat kills: a command that leaves messages behind without a word or
-// leaves files behind for nothing, and one that a person cannot leave.
-func TestChat(t *testing.T) {
+// serveHere starts a server in this process and returns its address and its
+// end.
+func serveHere(t *testing.T) (url string, stop func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -70,8 +72,60 @@ func TestChat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := sync.OnceFunc(func() { _ = srv.Close(context.Background()) }) // how it ends is not of interest here
+	stop = sync.OnceFunc(func() { _ = srv.Close(context.Background()) }) // how it ends is not of interest here
 	t.Cleanup(stop)
+	return "http://" + l.Addr().String(), stop
+}
+
+// TestContacts kills: an export without the people in it.
+func TestContacts(t *testing.T) {
+	url, _ := serveHere(t)
+	var homes []map[string]string
+	var clients []*client.Client
+	for _, handle := range []string{"alice", "bob"} {
+		vars := map[string]string{"PARLEY_HOME": t.TempDir(), "PARLEY_PASSWORD": "correct horse"}
+		e := env{stdout: io.Discard, stderr: io.Discard, getenv: func(k string) string { return vars[k] }, now: time.Now, rand: rand.Reader}
+		if code := run(t.Context(), e, []string{"login", url, handle, "--register"}); code != 0 {
+			t.Fatalf("login: %d", code)
+		}
+		c, _, err := dial(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		homes, clients = append(homes, vars), append(clients, c)
+	}
+	if _, err := clients[0].SetContact(t.Context(), "bob", client.ContactRequested, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		home int
+		args []string
+		text string
+	}{
+		{0, nil, "@bob  requested  bob\n"}, {1, nil, "@alice  pending  alice\n"}, {1, []string{"--json"}, `"handle":"alice"`},
+	} {
+		var out bytes.Buffer
+		e := env{stdout: &out, stderr: io.Discard, getenv: func(k string) string { return homes[want.home][k] }, now: time.Now, rand: rand.Reader}
+		limit := time.Now().Add(patience)
+		for { // the other's word may take a moment
+			out.Reset()
+			if code := run(t.Context(), e, append([]string{"contacts"}, want.args...)); code != 0 {
+				t.Fatalf("contacts: %d", code)
+			}
+			if strings.Contains(out.String(), want.text) {
+				break
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("%v printed %q, not %q", want.args, out.String(), want.text)
+			}
+		}
+	}
+}
+
+// TestChat kills: a command that leaves messages behind without a word or
+// leaves files behind for nothing, and one that a person cannot leave.
+func TestChat(t *testing.T) {
+	url, stop := serveHere(t)
 	dir := t.TempDir()
 	var stderr bytes.Buffer
 	world := func(in io.Reader, out io.Writer) env {
@@ -80,7 +134,7 @@ func TestChat(t *testing.T) {
 		return env{stdin: in, stdout: out, stderr: &stderr, getenv: func(k string) string { return vars[k] }, now: time.Now, rand: rand.Reader,
 			terminal: func(w io.Writer) bool { return w == out }}
 	}
-	if code := run(t.Context(), world(nil, io.Discard), []string{"login", "http://" + l.Addr().String(), "alice", "--register"}); code != 0 {
+	if code := run(t.Context(), world(nil, io.Discard), []string{"login", url, "alice", "--register"}); code != 0 {
 		t.Fatalf("login: %d %s", code, stderr.String())
 	}
 	chat := func(args ...string) (keys io.WriteCloser, d *display, ended chan int) {

@@ -118,7 +118,7 @@ Run a server with "parley serve". Talk to one with "parley login", then
 	})
 	root.AddCommand(
 		newServe(e), newBackup(e), newRestore(e), newDoctor(e), newCompact(e), newMigrate(e),
-		newLogin(e), newLogout(e), newChat(e), newSend(e), newTail(e), newList(e), newGroup(e),
+		newLogin(e), newLogout(e), newChat(e), newSend(e), newTail(e), newList(e), newContacts(e), newGroup(e),
 		newBench(e), newVersion(e),
 	)
 	return root

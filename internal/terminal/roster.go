@@ -23,6 +23,9 @@ func (s *state) listView() []string {
 	}
 	if len(l) == 0 {
 		text := map[folder]string{folderAll: "No conversations yet", folderRequests: "No requests", folderArchived: "Nothing archived"}[s.folder]
+		if s.folder == folderAll && s.unreadIn(folderRequests) > 0 {
+			text = "2 shows the requests"
+		}
 		if !s.synced {
 			text = "reading…"
 		}
