@@ -466,7 +466,7 @@ export class FakeServer {
       return { status: 204 };
     }
     if (parts[2] === "members") return this.membersCall(user, log, method, parts[3], body as { users?: string[]; role?: string } | undefined);
-    if (parts[4] === "edits") {
+    if (parts[2] === "edits") {
       const all = log.entries.filter((e) => e.seq === Number(parts[3]) || (e.kind === "edit" && e.ref === Number(parts[3])));
       return { status: 200, body: { items: all.map(({ seq, at, body }) => ({ seq, at, ...(body ? { body } : {}) })), next: null } };
     }

@@ -170,11 +170,11 @@ export class Api {
 
   /** Every wording of a message, the first one first. */
   editions(conversation: string, seq: number): Promise<wire.Edition[]> {
-    return this.list(`${entriesOf(conversation)}/${seq}/edits`, answers.edition);
+    return this.list(`/v1/conversations/${part(conversation)}/edits/${seq}`, answers.edition);
   }
 
   reactors(conversation: string, seq: number): Promise<wire.Reactor[]> {
-    return this.list(`${entriesOf(conversation)}/${seq}/reactions`, answers.reactor);
+    return this.list(`/v1/conversations/${part(conversation)}/reactions/${seq}`, answers.reactor);
   }
 
   contacts(): Promise<wire.Contact[]> {
@@ -191,8 +191,9 @@ export class Api {
     return (await this.call("GET", `/v1/search?q=${part(text)}&limit=50${within}`, answers.page(answers.found))).items;
   }
 
-  bots(): Promise<wire.Bot[]> {
-    return this.list("/v1/bots", answers.bot);
+  /** All of them: nobody has many. */
+  async bots(): Promise<wire.Bot[]> {
+    return (await this.call("GET", "/v1/bots", answers.page(answers.bot))).items;
   }
 
   newBot(bot: wire.NewBot): Promise<wire.Bot> {
@@ -208,8 +209,8 @@ export class Api {
   }
 
   /** A new token; the old one is good no more. */
-  newBotToken(user: string): Promise<wire.Bot> {
-    return this.call("POST", `/v1/bots/${part(user)}/token`, answers.bot);
+  newBotToken(user: string): Promise<wire.BotToken> {
+    return this.call("POST", `/v1/bots/${part(user)}/token`, answers.botToken);
   }
 
   private create(body: wire.NewConversation): Promise<wire.Conversation> {
