@@ -302,7 +302,7 @@ export class Database {
     }, true);
   }
 
-  /** What the server says to a decision; undefined: it will never take it. */
+  /** What the server says to a decision; undefined: nothing stands between the two now. */
   decided(sent: ContactRecord, answer: Contact | undefined): Promise<void> {
     return this.write(async (tx) => {
       const now = await tx.get("contacts", sent.user);

@@ -185,6 +185,11 @@ export class Api {
     return this.call("PUT", `/v1/contacts/${part(user)}`, answers.contact, change);
   }
 
+  /** Forgets a contact, or takes a request back. */
+  async forgetContact(user: string): Promise<void> {
+    await this.send("DELETE", `/v1/contacts/${part(user)}`);
+  }
+
   /** One page of what a search finds, the newest first. */
   async search(text: string, conversation?: string): Promise<wire.Found[]> {
     const within = conversation === undefined ? "" : `&conversation=${part(conversation)}`;
