@@ -142,8 +142,9 @@ story("typing and being here are seen for a moment, and not by who shows neither
   await bo.tab.open("Ada");
   await bo.tab.sayAndSee("hi yourself");
   await bo.tab.main.getByText("Online", { exact: true }).waitFor();
-  await bo.tab.composer.pressSequentially("thinking");
-  await ada.tab.main.getByText("typing…", { exact: true }).waitFor();
+  const heard = ada.tab.main.getByText("typing…", { exact: true }).waitFor();
+  await bo.tab.composer.pressSequentially("thinking aloud", { delay: 300 });
+  await heard;
   await ada.tab.main.getByText("typing…", { exact: true }).waitFor({ state: "hidden" });
 });
 
