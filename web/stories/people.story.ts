@@ -120,7 +120,8 @@ story("a stranger asks, is let in, and is blocked again", async (w) => {
   const [ada, bo] = await Promise.all([w.person("Ada"), w.person("Bo")]);
   await ada.tab.startDirect(bo.handle, "Bo");
   await ada.tab.sayAndSee("You do not know me.");
-  await bo.tab.row("Ada").click();
+  await bo.tab.side.getByRole("button", { name: /^Message requests/ }).or(bo.tab.row("Ada")).first().waitFor();
+  await bo.tab.row("Ada").click(); // nobody else wrote: it is there at once
   await bo.tab.page.getByText("Ada would like to write to you.", { exact: false }).waitFor();
   await bo.tab.button("Accept").click();
   await bo.tab.sayAndSee("Now I do.");
@@ -141,8 +142,9 @@ story("typing and being here are seen for a moment, and not by who shows neither
   await bo.tab.open("Ada");
   await bo.tab.sayAndSee("hi yourself");
   await bo.tab.main.getByText("Online", { exact: true }).waitFor();
-  await bo.tab.composer.pressSequentially("thinking");
-  await ada.tab.main.getByText("typing…", { exact: true }).waitFor();
+  const heard = ada.tab.main.getByText("typing…", { exact: true }).waitFor();
+  await bo.tab.composer.pressSequentially("thinking aloud", { delay: 300 });
+  await heard;
   await ada.tab.main.getByText("typing…", { exact: true }).waitFor({ state: "hidden" });
 });
 

@@ -152,8 +152,11 @@ export class Tab {
     await this.heading(title).waitFor();
   }
 
-  /** Opens a conversation; a stranger who began it is let in. */
+  /** Opens a conversation; a stranger who began it is looked for among the requests, and let in. */
   async open(title: string): Promise<void> {
+    const requests = this.side.getByRole("button", { name: /^Message requests/ });
+    await this.row(title).or(requests).first().waitFor();
+    if ((await this.row(title).count()) === 0) await requests.click();
     await this.row(title).click();
     await this.heading(title).waitFor();
     const accept = this.button("Accept", this.main);

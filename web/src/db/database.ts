@@ -302,7 +302,7 @@ export class Database {
     }, true);
   }
 
-  /** What the server says to a decision; undefined: it will never take it. */
+  /** What the server says to a decision; undefined: nothing stands between the two now. */
   decided(sent: ContactRecord, answer: Contact | undefined): Promise<void> {
     return this.write(async (tx) => {
       const now = await tx.get("contacts", sent.user);
@@ -441,7 +441,7 @@ async function tell(tx: Tx, row: Omit<Row, "with"> & { with?: User }, me: string
   if (at.told && !at.stale && row.pos < at.pos) return;
   // What the run says of that message has the acts on it, of which a row knows nothing.
   const held = row.last && at.last?.seq === row.last.seq && row.last.seq >= at.from && row.last.seq <= at.to;
-  const last = row.last && !held ? newer(at.last, { seq: row.last.seq, sender: row.last.sender, at: Date.parse(row.last.at) || 0, text: row.last.text }) : {};
+  const last = row.last && !held ? newer(at.last, { seq: row.last.seq, sender: row.last.sender, at: Date.parse(row.last.at) || 0, text: row.last.text, ...(row.last.deleted ? { deleted: true } : {}) }) : {};
   const now: ConversationRecord = {
     ...bareOf(at), ...last, kind: row.kind, title: row.title, ...(row.with ? { with: row.with } : {}), muted: row.muted, told: true, stale: false,
     pos: row.pos, rowHead: row.head, rowUnread: row.unread, rowRead: row.read, rowMentions: row.mentions ?? 0, delivered: row.delivered,

@@ -200,7 +200,7 @@ export interface MarkRecord {
 
 export interface ContactRecord {
   readonly user: string;
-  readonly state: string; // requested, pending, accepted, rejected, blocked, none
+  readonly state: string; // requested, pending, accepted, rejected, blocked, none; unblocked, until the server knows
   readonly rev: number;
   readonly at: number;
   readonly waiting?: boolean; // decided here, and the server does not know yet

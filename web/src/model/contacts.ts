@@ -25,8 +25,12 @@ export class Contacts {
     return this.pulling.ask();
   }
 
-  async decide(who: Person, state: Standing): Promise<void> {
+  /** Who lets in somebody that asked nothing asks them; there is nothing to reject then. */
+  async decide(who: Person, wanted: Standing): Promise<void> {
     const user: User = { id: who.id, handle: who.handle, name: who.name };
+    const before = (await this.core.db.read((tx) => tx.get("contacts", who.id)))?.state ?? "none";
+    if (wanted === "rejected" && before !== "pending") return;
+    const state = wanted === "accepted" && before !== "pending" ? "requested" : wanted === "none" && before === "blocked" ? "unblocked" : wanted;
     await this.core.db.decide(user, state, this.core.outside.now());
     this.core.tabs.changed("all", "contacts", "outbox");
     await this.work.ask();
@@ -49,7 +53,7 @@ export class Contacts {
     try {
       const found = await this.core.db.read(async (tx) => {
         if (!(await accountOf(tx))) return [];
-        const records = (await tx.all("contacts")).filter((c) => c.state !== "none");
+        const records = (await tx.all("contacts")).filter((c) => c.state !== "none" && c.state !== "unblocked");
         return Promise.all(records.map(async (c): Promise<[ContactRecord, User | undefined]> => [c, await tx.get("people", c.user)]));
       });
       const now = found.map(([c, user]): Contact => ({ person: person(c.user, user), state: c.state as Standing, at: c.at }));

@@ -64,7 +64,7 @@ export function conversationOf(t: Told, now: number): Conversation {
 
 /** Whether the owner is still to answer a stranger. That they do, here, shows before the server's row does. */
 function isRequest({ at, standing, waiting, me }: Told): boolean {
-  return (at.request ?? false) && standing !== "accepted" && standing !== "blocked" && !waiting.some((row) => row.kind === undefined) && at.last?.sender !== me.id;
+  return (at.request ?? false) && !["accepted", "requested", "blocked"].includes(standing) && !waiting.some((row) => row.kind === undefined) && at.last?.sender !== me.id;
 }
 
 function lastOf(t: Told): Last | undefined {

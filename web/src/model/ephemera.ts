@@ -43,9 +43,8 @@ export class Ephemera {
     this.tabs.tell({ t: "typing", conversation });
   }
 
-  /** A message came from them, or was sent: then nobody types it any more. */
+  /** A message came from them: they do not type it any more. */
   said(conversation: string, user: string): void {
-    this.told.delete(conversation);
     this.stops(conversation, user);
   }
 

@@ -466,7 +466,7 @@ export class FakeServer {
       return { status: 204 };
     }
     if (parts[2] === "members") return this.membersCall(user, log, method, parts[3], body as { users?: string[]; role?: string } | undefined);
-    if (parts[4] === "edits") {
+    if (parts[2] === "edits") {
       const all = log.entries.filter((e) => e.seq === Number(parts[3]) || (e.kind === "edit" && e.ref === Number(parts[3])));
       return { status: 200, body: { items: all.map(({ seq, at, body }) => ({ seq, at, ...(body ? { body } : {}) })), next: null } };
     }
@@ -480,7 +480,14 @@ export class FakeServer {
 
   private contactsCall(user: string, method: string, other: string | undefined, body: { state: string; rev: number } | undefined): { status: number; body?: unknown } {
     if (method === "GET") return { status: 200, body: { items: [...(this.contactsOf.get(user)?.values() ?? [])], next: null } };
-    const now = this.contact(user, other!, body!.state, body!.rev);
+    if (method === "DELETE") {
+      this.contact(user, other!, "none", (this.contactsOf.get(user)?.get(other!)?.rev ?? 0) + 1);
+      return { status: 204 };
+    }
+    const { state, rev } = body!;
+    // What was not asked is not answered.
+    if ((state === "accepted" || state === "rejected") && this.stands(user, other!) !== "pending") return problem(409, "conflict");
+    const now = this.contact(user, other!, state === "unblocked" ? "none" : state, rev);
     return now ? { status: 200, body: now } : problem(409, "conflict");
   }
 

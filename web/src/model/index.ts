@@ -268,8 +268,8 @@ class Parley implements Model, Core {
     return botOf(await this.ask(() => this.api.patchBot(bot, { webhook: url })));
   }
 
-  async renewToken(bot: string): Promise<Bot> {
-    return botOf(await this.ask(() => this.api.newBotToken(bot)));
+  async renewToken(bot: string): Promise<string> {
+    return (await this.ask(() => this.api.newBotToken(bot))).token;
   }
 
   deleteBot(bot: string): Promise<void> {

@@ -321,7 +321,7 @@ export interface Model {
   bots(): Promise<readonly Bot[]>;
   createBot(bot: { readonly handle: string; readonly name: string; readonly webhook: string }): Promise<Bot>;
   setWebhook(bot: string, url: string): Promise<Bot>; // "": none
-  renewToken(bot: string): Promise<Bot>;
+  renewToken(bot: string): Promise<string>;
   deleteBot(bot: string): Promise<void>;
 
   retryNow(): void; // do not wait for the next try

@@ -229,6 +229,9 @@ describe("contacts", () => {
     expect(server.stands("u-ann", "u-bob")).toBe("blocked");
     expect(browser.memory.peekAll("contacts")).toMatchObject([{ state: "blocked", rev: 6 }]);
     expect(browser.memory.peekAll("contacts")[0]).not.toHaveProperty("waiting");
+    await Promise.all([tab.model.decide(bob, "none"), clock.pass(5_000)]);
+    expect(server.stands("u-ann", "u-bob")).toBe("none");
+    expect(tab.model.contacts.now).toEqual([]);
     await tab.close();
   });
 
@@ -241,10 +244,10 @@ describe("contacts", () => {
     await clock.pass(500);
     timeline.seen(2);
     await clock.pass(1_000);
-    expect(server.row("u-ann", "c1").read).toBe(0); // they are not told that it was read
+    expect(server.row("u-ann", "c1").read).toBe(1); // they are not told that it was read
     await Promise.all([tab.model.decide({ id: "u-bob", handle: "bob", name: "BOB" }, "accepted"), clock.pass(500)]);
     expect(tab.model.conversations.now.find((c) => c.id === "c1")).not.toHaveProperty("request");
-    expect(server.stands("u-ann", "u-bob")).toBe("accepted");
+    expect(server.stands("u-ann", "u-bob")).toBe("requested"); // they asked nothing: they are asked
     await clock.pass(1_000);
     expect(server.row("u-ann", "c1").read).toBe(2);
     await tab.close();

@@ -85,7 +85,6 @@ export class OpenTimeline implements Timeline {
   async send(text: string, { replyTo = 0, mentions = [] }: Sending = {}): Promise<void> {
     this.forgetDraft();
     await this.queue(text, { replyTo, mentions });
-    this.ephemera.said(this.conversation, "");
   }
 
   edit(seq: number, text: string): Promise<void> {

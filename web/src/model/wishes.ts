@@ -108,7 +108,8 @@ export class Wishes {
     const { user, state, rev } = contact;
     let answer: Contact | undefined;
     try {
-      answer = await this.core.api.setContact(user, { state, rev });
+      if (state === "none") await this.core.api.forgetContact(user);
+      else answer = await this.core.api.setContact(user, { state, rev });
     } catch (why) {
       if (!(why instanceof Failure) || !final(why)) throw why;
       if (why.code === "conflict") return this.overtaken(contact);

@@ -92,3 +92,5 @@ export const groupInvite: Shape<wire.GroupInvite> = record<wire.GroupInvite>({
 const webhook = record<wire.BotWebhook>({ url: text, failures: whole, next: optional(text), error: optional(text), paused: flag });
 
 export const bot: Shape<wire.Bot> = record<wire.Bot>({ user, webhook: orNull(webhook), token: optional(text), secret: optional(text), created: text });
+
+export const botToken: Shape<wire.BotToken> = record<wire.BotToken>({ token: text });

@@ -170,11 +170,11 @@ export class Api {
 
   /** Every wording of a message, the first one first. */
   editions(conversation: string, seq: number): Promise<wire.Edition[]> {
-    return this.list(`${entriesOf(conversation)}/${seq}/edits`, answers.edition);
+    return this.list(`/v1/conversations/${part(conversation)}/edits/${seq}`, answers.edition);
   }
 
   reactors(conversation: string, seq: number): Promise<wire.Reactor[]> {
-    return this.list(`${entriesOf(conversation)}/${seq}/reactions`, answers.reactor);
+    return this.list(`/v1/conversations/${part(conversation)}/reactions/${seq}`, answers.reactor);
   }
 
   contacts(): Promise<wire.Contact[]> {
@@ -185,14 +185,20 @@ export class Api {
     return this.call("PUT", `/v1/contacts/${part(user)}`, answers.contact, change);
   }
 
+  /** Forgets a contact, or takes a request back. */
+  async forgetContact(user: string): Promise<void> {
+    await this.send("DELETE", `/v1/contacts/${part(user)}`);
+  }
+
   /** One page of what a search finds, the newest first. */
   async search(text: string, conversation?: string): Promise<wire.Found[]> {
     const within = conversation === undefined ? "" : `&conversation=${part(conversation)}`;
     return (await this.call("GET", `/v1/search?q=${part(text)}&limit=50${within}`, answers.page(answers.found))).items;
   }
 
-  bots(): Promise<wire.Bot[]> {
-    return this.list("/v1/bots", answers.bot);
+  /** All of them: nobody has many. */
+  async bots(): Promise<wire.Bot[]> {
+    return (await this.call("GET", "/v1/bots", answers.page(answers.bot))).items;
   }
 
   newBot(bot: wire.NewBot): Promise<wire.Bot> {
@@ -208,8 +214,8 @@ export class Api {
   }
 
   /** A new token; the old one is good no more. */
-  newBotToken(user: string): Promise<wire.Bot> {
-    return this.call("POST", `/v1/bots/${part(user)}/token`, answers.bot);
+  newBotToken(user: string): Promise<wire.BotToken> {
+    return this.call("POST", `/v1/bots/${part(user)}/token`, answers.botToken);
   }
 
   private create(body: wire.NewConversation): Promise<wire.Conversation> {

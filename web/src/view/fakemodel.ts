@@ -327,9 +327,9 @@ export class FakeModel implements Model {
     return this.botsHeld.find((b) => b.person.id === bot)!;
   }
 
-  async renewToken(bot: string): Promise<Bot> {
+  async renewToken(bot: string): Promise<string> {
     await this.#ask("renewToken", bot);
-    return { ...this.botsHeld.find((b) => b.person.id === bot)!, token: "another-token" };
+    return "another-token";
   }
 
   async deleteBot(bot: string): Promise<void> {

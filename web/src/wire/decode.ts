@@ -43,7 +43,7 @@ export const entry: Shape<wire.Entry> = record<wire.Entry>({
   forwarded: optional(flag),
 });
 
-export const last = record<wire.Last>({ seq: whole, sender: text, at: text, text });
+export const last = record<wire.Last>({ seq: whole, sender: text, at: text, text, deleted: optional(flag) });
 
 const draft = record<wire.Draft>({ text, reply_to: optional(whole), at: optional(text) });
 
