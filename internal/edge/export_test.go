@@ -18,6 +18,18 @@ func (l *Limiter) Kept() int {
 // CanonicalOrigin is canonicalOrigin.
 func CanonicalOrigin(s string) string { return canonicalOrigin(s) }
 
+// Route is one call of the API.
+type Route struct{ Method, Path, Name string }
+
+// Routes returns every call of the API.
+func Routes() []Route {
+	out := make([]Route, len(routes))
+	for i := range routes {
+		out[i] = Route{routes[i].method, routes[i].path, routes[i].name}
+	}
+	return out
+}
+
 // CheckApp reports what is wrong with the files of a web app.
 func CheckApp(app fs.FS) error {
 	_, err := readApp(app)
