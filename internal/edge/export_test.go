@@ -19,13 +19,17 @@ func (l *Limiter) Kept() int {
 func CanonicalOrigin(s string) string { return canonicalOrigin(s) }
 
 // Route is one call of the API.
-type Route struct{ Method, Path, Name string }
+type Route struct {
+	Method, Path, Name string
+	Open, JSON         bool // takes no token; takes JSON
+}
 
 // Routes returns every call of the API.
 func Routes() []Route {
 	out := make([]Route, len(routes))
 	for i := range routes {
-		out[i] = Route{routes[i].method, routes[i].path, routes[i].name}
+		r := &routes[i]
+		out[i] = Route{Method: r.method, Path: r.path, Name: r.name, Open: r.open, JSON: r.in != nil}
 	}
 	return out
 }

@@ -2,8 +2,10 @@ package edge_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/png"
 	"strings"
@@ -164,4 +166,13 @@ func (h *house) as(part, method, path, body string) (status int, raw string) {
 	}
 	res, got := h.do(method, h.names.Replace(path), h.names.Replace(body), headers...)
 	return res.StatusCode, string(got)
+}
+
+// vast is a PNG of 12,000 pixels square, as its header says, in 500 KB.
+func vast() string {
+	out := []byte(picture(8, 8))
+	binary.BigEndian.PutUint32(out[16:], 12000) // of the first chunk: 4 of length, IHDR, width, height
+	binary.BigEndian.PutUint32(out[20:], 12000)
+	binary.BigEndian.PutUint32(out[29:], crc32.ChecksumIEEE(out[12:29]))
+	return string(out) + strings.Repeat("\x00", 500_000-len(out))
 }
