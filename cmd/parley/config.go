@@ -30,6 +30,8 @@ type config struct {
 	MinFreeMB    int64    `toml:"min_free_mb"`
 	LogFormat    string   `toml:"log"`
 
+	PrivateWebhooks bool `toml:"private_webhooks"`
+
 	Store     storeConfig     `toml:"store"`
 	Cassandra cassandraConfig `toml:"cassandra"`
 	Cluster   clusterConfig   `toml:"cluster"`
@@ -50,6 +52,7 @@ const exampleConfig = `# Parley works without any line of this. Each line shows 
 # cache_mb = 256                # memory for what was read from disk
 # min_free_mb = 64              # of disk that stays free; below it writes are refused
 # log = "text"                  # text or json
+# private_webhooks = false      # whether webhooks of bots may be on this machine and in private networks
 ` + exampleCluster
 
 const (

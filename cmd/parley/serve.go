@@ -126,7 +126,8 @@ func start(ctx context.Context, e env, cfg config, adminAsked bool, data store.S
 	srv, err := server.Start(ctx, server.Config{
 		Store: data, Cluster: member, Listener: public, Admin: admin, Version: version,
 		Registration: account.Mode(cfg.Registration), NoRateLimits: cfg.RateLimits == "off",
-		TextLimit: cfg.TextLimit, Origins: cfg.Origins, BaseURL: cfg.BaseURL, App: web.App(), Logger: logger,
+		TextLimit: cfg.TextLimit, Origins: cfg.Origins, BaseURL: cfg.BaseURL, PrivateWebhooks: cfg.PrivateWebhooks,
+		App: web.App(), Logger: logger,
 	})
 	if err != nil {
 		if member != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/parley-im/parley"
+	"github.com/parley-im/parley/internal/edge"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -42,23 +43,26 @@ var takers = []struct{ method, path, good string }{
 	{"PATCH", "/v1/conversations/{group}", `{"muted":true}`},
 	{"POST", "/v1/conversations/{group}/hidden", `{"entries":[1]}`},
 	{"PUT", "/v1/contacts/bob", `{"state":"requested","rev":1}`},
-	{"POST", "/v1/invites", `{"uses":1}`}, // the last: its body may be absent
+	{"POST", "/v1/bots", `{"handle":"robo"}`},
+	{"PATCH", "/v1/bots/robo", `{"name":"Robo"}`},
+	{"POST", "/v1/bots/robo/replay", `{"since":"2026-01-02T03:04:05Z"}`}, // which has no webhook
+	{"POST", "/v1/conversations/{group}/invites", `{"uses":1}`},
+	{"POST", "/v1/invites", `{"uses":1}`},
 }
 
-// private are calls that need a token.
-var private = []struct{ method, path string }{
-	{"DELETE", "/v1/sessions/current"}, {"GET", "/v1/devices"}, {"DELETE", "/v1/devices/d1"}, {"GET", "/v1/me"}, {"GET", "/v1/node"}, {"PATCH", "/v1/me"},
-	{"GET", "/v1/users/bob"}, {"GET", "/v1/presence"}, {"POST", "/v1/conversations"}, {"GET", "/v1/conversations"}, {"GET", "/v1/conversations/{group}"},
-	{"PUT", "/v1/conversations/{group}/markers"}, {"POST", "/v1/conversations/{group}/entries"}, {"GET", "/v1/conversations/{group}/entries"},
-	{"GET", "/v1/conversations/{group}/entries/by-id/said"}, {"GET", "/v1/sync"}, {"GET", "/v1/search"}, {"PATCH", "/v1/conversations/{group}"}, {"POST", "/v1/conversations/{group}/hidden"},
-	{"GET", "/v1/conversations/{group}/edits/2"}, {"GET", "/v1/conversations/{group}/reactions/2"},
-	{"POST", "/v1/conversations/{group}/invites"}, {"GET", "/v1/conversations/{group}/invites"}, {"DELETE", "/v1/conversations/{group}/invites/c"},
-	{"GET", "/v1/join/c"}, {"POST", "/v1/join/c"}, {"POST", "/v1/bots"}, {"GET", "/v1/bots"}, {"PATCH", "/v1/bots/robo"}, {"DELETE", "/v1/bots/robo"},
-	{"POST", "/v1/bots/robo/token"}, {"POST", "/v1/bots/robo/replay"},
-	{"PUT", "/v1/me/avatar"}, {"DELETE", "/v1/me/avatar"}, {"GET", "/v1/users/bob/avatar"}, {"GET", "/v1/contacts"}, {"GET", "/v1/contacts/bob"}, {"PUT", "/v1/contacts/bob"}, {"DELETE", "/v1/contacts/bob"},
-	{"PATCH", "/v1/conversations/{group}/entries/2"}, {"DELETE", "/v1/conversations/{group}/entries/2"}, {"PUT", "/v1/conversations/{group}/entries/2/reaction"},
-	{"PUT", "/v1/conversations/{group}/entries/2/pin"}, {"DELETE", "/v1/conversations/{group}/entries/2/pin"},
-	{"POST", "/v1/conversations/{group}/members"}, {"PATCH", "/v1/conversations/{group}/members/bob"}, {"DELETE", "/v1/conversations/{group}/members/bob"}, {"POST", "/v1/invites"}, {"GET", "/v1/invites"}, {"DELETE", "/v1/invites/c"},
+// bodyless reports whether a call does without a body.
+func bodyless(path string) bool { return strings.HasSuffix(path, "/invites") }
+
+// private are the calls that need a token.
+func private() (calls []edge.Route) {
+	names := strings.NewReplacer("{conversation}", "{group}", "{seq}", "2", "{user}", "bob", "{code}", "c", "{id}", "said")
+	for _, r := range edge.Routes() {
+		if !r.Open {
+			r.Path = names.Replace(r.Path)
+			calls = append(calls, r)
+		}
+	}
+	return calls
 }
 
 // badCalls is S2 over HTTP.
@@ -75,6 +79,9 @@ func badCalls() (calls []badCall) {
 	badQueries(add)
 	badFields(add)
 	badBodies(add)
+	badActs(add)
+	badWishes(add)
+	badPeople(add)
 	return calls
 }
 
@@ -99,25 +106,27 @@ func badJSON(add func(badCall)) {
 		}
 		add(badCall{name: "compressed", method: c.method, path: c.path, body: c.good, headers: []string{signedIn, asJSON, "Content-Encoding: gzip"}, code: parley.Unsupported})
 	}
-	for _, c := range takers[:len(takers)-1] {
-		add(badCall{name: "no body", method: c.method, path: c.path, headers: []string{signedIn, asJSON}, code: parley.BadRequest})
+	for _, c := range takers {
+		if !bodyless(c.path) {
+			add(badCall{name: "no body", method: c.method, path: c.path, headers: []string{signedIn, asJSON}, code: parley.BadRequest})
+		}
 	}
 }
 
 // badTokens is everything that is no token, and origins that may not call.
 func badTokens(add func(badCall)) {
-	for _, c := range private {
+	for _, c := range private() {
 		for name, h := range map[string][]string{
 			"none": {asJSON}, "one that is not good": {asJSON, "Authorization: Bearer nonsense"}, "an empty one": {asJSON, "Authorization: Bearer "},
 			"another scheme": {asJSON, "Authorization: Basic {token}"}, "no scheme": {asJSON, "Authorization: {token}"},
 			"two": {asJSON, signedIn, signedIn}, "one with something after it": {asJSON, signedIn + "x"}, "in a cookie": {asJSON, "Cookie: token={token}"},
 		} {
-			add(badCall{name: "token: " + name, method: c.method, path: c.path, body: "{}", headers: h, code: parley.Unauthorized})
+			add(badCall{name: "token: " + name, method: c.Method, path: c.Path, body: "{}", headers: h, code: parley.Unauthorized})
 		}
-		add(badCall{name: "token: in the address", method: c.method, path: c.path + "?token={token}", headers: []string{asJSON}, code: parley.Unauthorized})
-		add(badCall{name: "token: in the address, by another name", method: c.method, path: c.path + "?access_token={token}", headers: []string{asJSON}, code: parley.Unauthorized})
+		add(badCall{name: "token: in the address", method: c.Method, path: c.Path + "?token={token}", headers: []string{asJSON}, code: parley.Unauthorized})
+		add(badCall{name: "token: in the address, by another name", method: c.Method, path: c.Path + "?access_token={token}", headers: []string{asJSON}, code: parley.Unauthorized})
 		for _, origin := range []string{"https://evil.example.org", "null", "file://", "http://127.0.0.1:1"} {
-			add(badCall{name: "origin " + origin, method: c.method, path: c.path, headers: []string{signedIn, asJSON, "Origin: " + origin}, code: parley.Forbidden})
+			add(badCall{name: "origin " + origin, method: c.Method, path: c.Path, headers: []string{signedIn, asJSON, "Origin: " + origin}, code: parley.Forbidden})
 		}
 	}
 }
@@ -162,7 +171,8 @@ func badAddresses(add func(badCall)) {
 func badQueries(add func(badCall)) {
 	numbers := []string{"-1", "+1", "1.5", "1e3", "0x10", "", "x", "9007199254740992", "18446744073709551616", "NaN", "%20" + "1", "1_000", "%D9%A1"}
 	for path, names := range map[string][]string{
-		"/v1/devices": {"limit"}, "/v1/conversations": {"limit"}, "/v1/invites": {"limit"}, "/v1/sync": {"limit", "timeout"},
+		"/v1/devices": {"limit"}, "/v1/conversations": {"limit"}, "/v1/invites": {"limit"}, "/v1/sync": {"limit", "timeout"}, "/v1/contacts": {"limit"}, "/v1/search": {"limit"},
+		"/v1/conversations/{group}/invites": {"limit"}, "/v1/conversations/{group}/edits/2": {"limit"}, "/v1/conversations/{group}/reactions/2": {"limit"},
 		"/v1/conversations/{group}/entries": {"limit", "after", "before"},
 	} {
 		for _, name := range names {
@@ -254,10 +264,22 @@ func badBodies(add func(badCall)) {
 // away what is not the asker's.
 func TestBadCalls(t *testing.T) {
 	good := people(t)
+	taken := make(map[string]bool)
 	for _, c := range takers { // else everything made of them would be refused anyway
-		good.must(good.token, c.method, good.names.Replace(c.path), c.good, nil)
+		res, raw := good.do(c.method, good.names.Replace(c.path), c.good, good.names.Replace(signedIn), asJSON)
+		if res.StatusCode/100 != 2 && !strings.HasSuffix(c.path, "/replay") {
+			t.Errorf("%s %s: %s: %s", c.method, c.path, res.Status, raw)
+		}
+		taken[res.Request.Method+" "+c.path] = true
+	}
+	for _, r := range edge.Routes() {
+		names := strings.NewReplacer("{conversation}", "{group}", "{seq}", "2", "contacts/{user}", "contacts/bob", "bots/{user}", "bots/robo", "members/{user}", "members/bob")
+		if r.JSON && !taken[r.Method+" "+names.Replace(r.Path)] {
+			t.Errorf("%s %s takes JSON, and nobody tries it with bad", r.Method, r.Path)
+		}
 	}
 	w := people(t)
+	was := w.everything()
 	calls := badCalls()
 	if len(calls) < 500 {
 		t.Errorf("%d calls, want 500", len(calls))
@@ -275,16 +297,23 @@ func TestBadCalls(t *testing.T) {
 	if got := w.metric("parley_http_panics_total"); got != "0" {
 		t.Errorf("panics: %q", got)
 	}
-	var me wire.Me
-	w.must(w.token, "GET", "/v1/me", "", &me)
-	if me.Name != "alice" {
-		t.Errorf("alice is called %q after all that", me.Name)
+	if is := w.everything(); is != was {
+		t.Errorf("after all that: %s, and before: %s", changed(was, is), changed(is, was))
 	}
-	var page wire.EntryPage
-	w.must(w.token, "GET", w.names.Replace("/v1/conversations/{group}/entries"), "", &page)
-	if page.Head != 2 {
-		t.Errorf("the group has %d entries after all that, want 2", page.Head)
+}
+
+// everything is what alice and bob have.
+func (w *world) everything() string {
+	w.t.Helper()
+	var all strings.Builder
+	for _, token := range []string{w.token, w.bob} {
+		for _, path := range []string{"/v1/me", "/v1/devices", "/v1/contacts", "/v1/bots", "/v1/invites", "/v1/conversations", "/v1/sync?timeout=0"} {
+			var raw json.RawMessage
+			w.must(token, "GET", path, "", &raw)
+			fmt.Fprintf(&all, "%s: %s\n", path, raw)
+		}
 	}
+	return all.String()
 }
 
 func checkProblem(t *testing.T, what string, c *badCall, res *http.Response, raw []byte) {
@@ -371,6 +400,7 @@ func badFrames() (frames []badFrame) {
 	bad(parley.TooLarge, post(`"conversation":"{group}","id":"w1","body":{"type":"text/plain","text":"`+strings.Repeat("x", 1001)+`"}`), post(`"conversation":"{group}","id":"w1","body":{"type":"image/png","data":"`+strings.Repeat("AAAA", 5462)+`"}`))
 	bad(parley.NotFound, post(`"conversation":"{secret}","id":"w1","body":`+hi), post(`"conversation":"gnothere","id":"w1","body":`+hi), `{"t":"read","ref":1,"conversation":"{secret}"}`, `{"t":"read","ref":1,"conversation":"gnothere"}`, `{"t":"read","ref":1,"conversation":"{secret}","after":0}`)
 	bad(parley.IDConflict, post(`"conversation":"{group}","id":"said","body":{"type":"text/plain","text":"ho"}`))
+	badActFrames(bad)
 	return frames
 }
 
@@ -379,9 +409,10 @@ func badFrames() (frames []badFrame) {
 func TestBadFrames(t *testing.T) {
 	w := people(t)
 	frames := badFrames()
-	if len(frames) < 80 {
-		t.Errorf("%d frames, want 80", len(frames))
+	if len(frames) < 160 {
+		t.Errorf("%d frames, want 160", len(frames))
 	}
+	was := w.everything()
 	for i, c := range frames {
 		nc, err := net.Dial("tcp", w.addr)
 		if err != nil {
@@ -403,6 +434,9 @@ func TestBadFrames(t *testing.T) {
 	}
 	if got := w.metric("parley_http_panics_total"); got != "0" {
 		t.Errorf("panics: %q", got)
+	}
+	if is := w.everything(); is != was {
+		t.Errorf("after all that: %s, and before: %s", changed(was, is), changed(is, was))
 	}
 }
 

@@ -43,9 +43,13 @@ func (e *Edge) bots(c *call) (int, any, error) {
 	return http.StatusOK, &page, nil
 }
 
-// bot returns the id of the bot in the path, by id or handle.
+// bot returns the id of the bot in the path, by id or handle. Whose it is has
+// not been checked: nobody is told apart from somebody else's.
 func (e *Edge) bot(c *call) (parley.UserID, error) {
 	u, err := e.find(c, c.PathValue("user"))
+	if parley.CodeOf(err) == parley.NotFound {
+		err = parley.E(parley.NotFound, "edge.bot", "You have no such bot.")
+	}
 	return u.ID, err
 }
 

@@ -148,7 +148,7 @@ func (e *Edge) receipts(c *call, out *wire.Conversation) {
 	ctx, cancel := context.WithTimeout(c.Context(), receiptsWithin)
 	defer cancel()
 	all := e.cfg.Inboxes.Receipts(ctx, parley.ConversationID(out.ID), users)
-	for _, r := range e.cfg.Discretion.Discreet(ctx, c.id.User, all) {
+	for _, r := range e.cfg.Discretion.Discreet(ctx, c.id.User, parley.ConversationKind(out.Kind), all) {
 		if i := member(r.User); i >= 0 {
 			out.Members[i].Delivered, out.Members[i].Read = uint64(r.Delivered), uint64(r.Read)
 		}

@@ -72,7 +72,7 @@ func (fakeDescriber) Describe(_ context.Context, _ parley.UserID, rows []parley.
 	return make([]wire.Row, len(rows)), nil
 }
 
-func (openly) Discreet(_ context.Context, _ parley.UserID, all []parley.Receipt) []parley.Receipt {
+func (openly) Discreet(_ context.Context, _ parley.UserID, _ parley.ConversationKind, all []parley.Receipt) []parley.Receipt {
 	return all
 }
 

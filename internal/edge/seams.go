@@ -177,10 +177,11 @@ type Inboxes interface {
 	Receipts(ctx context.Context, c parley.ConversationID, users []parley.UserID) []parley.Receipt
 }
 
-// Discretion knows who hides how far they have read.
+// Discretion knows who hides how far they have read, and from whom.
 type Discretion interface {
-	// Discreet returns receipts as reader may have them.
-	Discreet(ctx context.Context, reader parley.UserID, all []parley.Receipt) []parley.Receipt
+	// Discreet returns receipts, of a conversation of that kind, as reader may
+	// have them; some may be absent.
+	Discreet(ctx context.Context, reader parley.UserID, kind parley.ConversationKind, all []parley.Receipt) []parley.Receipt
 }
 
 // Search finds the user's own messages.

@@ -34,7 +34,8 @@ type socket struct {
 	nc net.Conn
 	br *bufio.Reader
 
-	rude bool // it does not answer a close frame
+	rude bool   // it does not answer a close frame
+	last []byte // the payload of the frame that next told of
 }
 
 func newSocket(t *testing.T, nc net.Conn) *socket {
@@ -109,6 +110,7 @@ func (s *socket) next(within time.Duration) string {
 	if _, err := io.ReadFull(s.br, payload); err != nil {
 		return "reset"
 	}
+	s.last = payload
 	switch h.OpCode {
 	case ws.OpPing:
 		return "ping"

@@ -24,13 +24,13 @@ const canary = "c4n4ry-0f-b0b"
 type world struct {
 	t           *testing.T
 	addr, admin string
+	setup       string // makes the administrator's account
 	token, bob  string // alice's and bob's
 	names       *strings.Replacer
 }
 
-// people makes a world with alice, who talks with bob in {direct} and has a
-// group {group}; bob is {bob} and has {secret}, a group of his own.
-func people(t *testing.T) *world {
+// empty makes a world without people.
+func empty(t *testing.T) *world {
 	t.Helper()
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +48,14 @@ func people(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
-	w := &world{t: t, addr: public.Addr().String(), admin: admin.Addr().String()}
+	return &world{t: t, addr: public.Addr().String(), admin: admin.Addr().String(), setup: s.Setup()}
+}
+
+// people makes a world with alice, who talks with bob in {direct} and has a
+// group {group}; bob is {bob} and has {secret}, a group of his own.
+func people(t *testing.T) *world {
+	t.Helper()
+	w := empty(t)
 	var alice, bob wire.SignedIn
 	w.must("", "POST", "/v1/accounts", `{"handle":"alice","password":"correct horse"}`, &alice)
 	w.must("", "POST", "/v1/accounts", `{"handle":"bob","password":"correct horse"}`, &bob)

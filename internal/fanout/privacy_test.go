@@ -69,7 +69,7 @@ func TestDiscreet(t *testing.T) {
 		check := func(reader parley.UserID, a, b, c parley.Seq) {
 			t.Helper()
 			want := []parley.Receipt{of("u-a", 3, a), of("u-b", 3, b), of("u-c", 3, c)}
-			if got := o.receipts.Discreet(t.Context(), reader, all); !slices.Equal(got, want) {
+			if got := o.receipts.Discreet(t.Context(), reader, parley.Group, all); !slices.Equal(got, want) {
 				t.Errorf("%s has %+v, want %+v", reader, got, want)
 			}
 		}
@@ -81,4 +81,44 @@ func TestDiscreet(t *testing.T) {
 			t.Error("what was asked for was changed in place")
 		}
 	}, func(c *fanout.ReceiptsConfig) { c.Privacy = h })
+}
+
+// TestReceiptsBetweenWhoBlock kills a receipt in a direct conversation of
+// somebody to whom they block, one that is told when that is not known, and a
+// group where who blocks is the one who never hears anything.
+func TestReceiptsBetweenWhoBlock(t *testing.T) {
+	for _, kind := range []parley.ConversationKind{parley.Direct, parley.Group} {
+		c := conversation("u-a", "u-b")
+		c.Kind = kind
+		k := &feuds{by: map[parley.UserID]parley.UserID{"u-a": "u-b"}}
+		receive(t, c, func(t *testing.T, o *office) {
+			a, b := o.watch("u-a"), o.watch("u-b")
+			check := func(what string, seq parley.Seq, told, back bool) {
+				t.Helper()
+				for _, n := range []parley.Receipt{of("u-a", seq, seq), of("u-b", seq, seq)} {
+					o.receipts.Note(n)
+				}
+				<-time.After(time.Second)
+				synctest.Wait()
+				if got := b.take(); len(got) > 0 != told {
+					t.Errorf("%s, %s: b is told %+v", kind, what, got)
+				}
+				if got := a.take(); len(got) > 0 != back {
+					t.Errorf("%s, %s: a is told %+v", kind, what, got)
+				}
+				all := []parley.Receipt{of("u-a", seq, seq), of("u-b", seq, seq)}
+				for reader, knows := range map[parley.UserID]bool{"u-b": told, "u-a": back} {
+					got := o.receipts.Discreet(t.Context(), reader, kind, all)
+					if !slices.Contains(got, of(reader, seq, seq)) || (len(got) == 2) != knows {
+						t.Errorf("%s, %s: %s has %+v", kind, what, reader, got)
+					}
+				}
+			}
+			check("blocked", 3, kind == parley.Group, true)
+			k.err = errors.New("disk")
+			check("not known", 4, kind == parley.Group, kind == parley.Group)
+			k.err, k.by = nil, nil
+			check("unblocked", 5, true, true)
+		}, func(c *fanout.ReceiptsConfig) { c.Blocks = k })
+	}
 }

@@ -56,6 +56,7 @@ type ReceiptsConfig struct {
 	Conversations Conversations // those that live here
 	Nodes         Nodes         // nil: everything lives here
 	Privacy       Privacy       // nil: nobody hides anything
+	Blocks        Blocks        // nil: nobody blocks
 	MaxMembers    int           // of a conversation whose members hear of each other
 	Now           func() time.Time
 	Logger        *slog.Logger
@@ -71,7 +72,11 @@ type ReceiptsConfig struct {
 // those to the sessions that watch: alone, that is all here.
 //
 // Who hides how far they have read is told of as far as things were delivered,
-// and hears no more of others. When it is not known, everybody hides.
+// and hears no more of others. When it is not known, everybody hides. In a
+// direct conversation who blocks the other tells nothing, not even what was
+// delivered: what the other says waits for ever, as with somebody who is away.
+// In a group that would tell: there the markers of who blocks go on with
+// everybody's.
 type Receipts struct {
 	// static after NewReceipts
 	cfg    ReceiptsConfig
@@ -225,6 +230,9 @@ func (r *Receipts) tell(s *slip) {
 		return
 	}
 	to := others(&c, &m, r.cfg.MaxMembers)
+	if c.Kind == parley.Direct && len(to) > 0 && r.apart(ctx, s.User, to[0]) {
+		return
+	}
 	open, discreet := r.part(ctx, s.User, to)
 	r.send(open, s.Receipt)
 	if s.Read = 0; len(discreet) > 0 && r.news(s.Receipt) {
@@ -238,6 +246,19 @@ func (r *Receipts) send(to []parley.UserID, n parley.Receipt) {
 		to = r.cfg.Nodes.ToInboxes(to, n)
 	}
 	r.Tell(to, n)
+}
+
+// apart reports whether user tells other nothing: user blocks other, or it is
+// not known.
+func (r *Receipts) apart(ctx context.Context, user, other parley.UserID) bool {
+	if r.cfg.Blocks == nil {
+		return false
+	}
+	blockers, err := r.cfg.Blocks.Blockers(ctx, other, []parley.UserID{user})
+	if err != nil && r.ctx.Err() == nil {
+		r.cfg.Logger.Warn("who blocks whom is not known; telling nothing", slog.Any("err", err))
+	}
+	return err != nil || len(blockers) > 0
 }
 
 // part parts those who hear all of of's receipts from those who do not hear
@@ -277,9 +298,13 @@ func (r *Receipts) news(n parley.Receipt) bool {
 	return true
 }
 
-// Discreet returns receipts as reader may have them: without Read where its
-// user hides it, or reader does, or that is not known.
-func (r *Receipts) Discreet(ctx context.Context, reader parley.UserID, all []parley.Receipt) []parley.Receipt {
+// Discreet returns receipts, of a conversation of that kind, as reader may
+// have them: without Read where its user hides it, or reader does, or that is
+// not known; without anything of who blocks reader in a direct one.
+func (r *Receipts) Discreet(ctx context.Context, reader parley.UserID, kind parley.ConversationKind, all []parley.Receipt) []parley.Receipt {
+	all = slices.DeleteFunc(slices.Clone(all), func(n parley.Receipt) bool {
+		return kind == parley.Direct && n.User != reader && r.apart(ctx, n.User, reader)
+	})
 	if r.cfg.Privacy == nil || len(all) == 0 {
 		return all
 	}
@@ -291,13 +316,12 @@ func (r *Receipts) Discreet(ctx context.Context, reader parley.UserID, all []par
 	if err != nil && r.ctx.Err() == nil {
 		r.cfg.Logger.Warn("who hides receipts is not known; hiding all", slog.Any("err", err))
 	}
-	out := slices.Clone(all)
-	for i := range out {
-		if o := &out[i]; o.User != reader && (err != nil || hides[reader] || hides[o.User]) {
+	for i := range all {
+		if o := &all[i]; o.User != reader && (err != nil || hides[reader] || hides[o.User]) {
 			o.Read = 0
 		}
 	}
-	return out
+	return all
 }
 
 // others returns the members of c who hear of m: all others who belong now,

@@ -111,7 +111,7 @@ func (s *Server) compose() (err error) {
 	})
 	s.conversations = router.New(s.owner, s.table())
 	s.receipts = fanout.NewReceipts(fanout.ReceiptsConfig{
-		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Privacy: s.accounts, Now: cfg.Now, Logger: cfg.Logger,
+		Fanout: s.fanout, Conversations: s.owner, Nodes: s.node.others(), MaxMembers: wire.MaxReceipts, Privacy: s.accounts, Blocks: blocks{s.accounts}, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	s.composeEphemera()
 	s.node.compose(s)

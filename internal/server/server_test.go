@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,12 +42,13 @@ type world struct {
 func (w *world) url() string { return w.urls[int(w.next.Add(1))%len(w.urls)] }
 
 // cluster starts three nodes over one store.
-func cluster3(t *testing.T, s store.Store) *world {
+func cluster3(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
 	hub := clustertest.NewHub(1)
 	all := &world{t: t}
 	for _, id := range []cluster.NodeID{"a", "b", "c"} {
-		w := start(t, lasting{s}, func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: hub.Bus(id)} })
+		in := func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: hub.Bus(id)} }
+		w := start(t, lasting{s}, append(slices.Clip(change), in)...)
 		all.srv, all.urls = w.srv, append(all.urls, w.urls...)
 	}
 	return all
@@ -127,6 +129,8 @@ func (w *world) register(handle string) wire.SignedIn {
 type socket struct {
 	t  *testing.T
 	ws *websocket.Conn
+
+	banned []string // what it must never hear
 }
 
 func (w *world) connect(token, cursor string) *socket {
@@ -136,7 +140,7 @@ func (w *world) connect(token, cursor string) *socket {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = c.CloseNow() })
-	s := &socket{w.t, c}
+	s := &socket{t: w.t, ws: c}
 	s.send(map[string]any{"t": "hello", "token": token, "cursor": cursor, "client": "test/1"})
 	return s
 }
@@ -157,6 +161,11 @@ func (s *socket) until(what string, good func(wire.ServerFrame) bool) wire.Serve
 		_, raw, err := s.ws.Read(ctx)
 		if err != nil {
 			s.t.Fatalf("waiting for %s: %v", what, err)
+		}
+		for _, secret := range s.banned {
+			if bytes.Contains(raw, []byte(secret)) {
+				s.t.Errorf("waiting for %s: heard %s", what, raw)
+			}
 		}
 		f, err := wire.DecodeServer(raw)
 		if err != nil {
