@@ -166,7 +166,7 @@ func (a *API) Post(ctx context.Context, d *Draft) (wire.Posted, error) {
 func (a *API) Block(ctx context.Context, user string, on bool, rev uint64) error {
 	state := "blocked"
 	if !on {
-		state = "none"
+		state = "unblocked"
 	}
 	_, err := a.Call(ctx, http.MethodPut, "/v1/contacts/"+user, wire.ContactChange{State: state, Rev: rev}, nil)
 	return err

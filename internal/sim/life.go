@@ -85,22 +85,30 @@ func (d *Device) chore(ctx context.Context) {
 	}
 }
 
-// once tries something once, and records how that ended.
-func (d *Device) once(ctx context.Context, op, c, about string, do func(ctx context.Context, id string) error) {
+// once tries something once, records how that ended, and reports whether that
+// is known.
+func (d *Device) once(ctx context.Context, op, c, about string, do func(ctx context.Context, id string) error) bool {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.AckTimeout)
 	defer cancel()
 	line := Op{Op: op, Client: d.client(), User: d.cfg.User, Device: d.cfg.Name, Conversation: c, About: about, ID: d.newID(), Call: d.cfg.Recorder.Stamp()}
 	line.Result, line.Code = outcome(do(ctx, line.ID))
 	d.cfg.Recorder.Add(line)
+	return line.Result != Unknown
 }
 
 // block blocks for a while, and unblocks. Of all the devices of a user only
-// one does, so that the later change has the greater rev.
+// one does, so that the later change has the greater rev; a try whose outcome
+// is unknown is made again with the same one.
 func (d *Device) block(ctx context.Context, user string) {
 	change := func(op string) {
-		d.once(ctx, op, "", user, func(ctx context.Context, _ string) error {
-			return d.api.Block(ctx, user, op == OpBlock, uint64(time.Now().UnixMilli()))
-		})
+		rev := uint64(time.Now().UnixMilli())
+		for range 20 {
+			if d.once(ctx, op, "", user, func(ctx context.Context, _ string) error {
+				return d.api.Block(ctx, user, op == OpBlock, rev)
+			}) || !pause(ctx, d.between(0, 2*time.Second)) {
+				return
+			}
+		}
 	}
 	change(OpBlock)
 	pause(ctx, d.between(0, 4*time.Second))
