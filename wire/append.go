@@ -173,7 +173,7 @@ func AppendEntry(dst []byte, e *parley.Entry) []byte {
 	case e.Body.Type == parley.TextPlain:
 		dst = append(dst, `,"body":{"type":"text/plain","text":`...)
 		dst = append(appendString(dst, e.Body.Data), '}')
-	case e.Body.Type != "" || e.Body.Data != nil:
+	case e.Body.Type != "" || len(e.Body.Data) > 0:
 		dst = appendStringField(dst, `,"body":{"type":`, e.Body.Type)
 		dst = append(appendBase64(append(dst, `,"data":`...), e.Body.Data), '}')
 	}

@@ -151,7 +151,7 @@ func BodyOf(b parley.Body) *Body {
 	case b.Type == parley.TextPlain:
 		text := string(b.Data)
 		return &Body{Type: b.Type, Text: &text}
-	case b.Type != "" || b.Data != nil:
+	case b.Type != "" || len(b.Data) > 0:
 		return &Body{Type: b.Type, Data: b.Data}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,6 +99,19 @@ func checkFields(t *testing.T, name string, frame []byte) {
 		return
 	}
 	t.Errorf("Frames has no %s", name)
+}
+
+// TestNoBodyIsNoBody: what says nothing has no body on the wire, also after a
+// way on which nothing became an empty slice. It kills a taken-back reaction,
+// or a deleted message, that seems to have a body of no type.
+func TestNoBodyIsNoBody(t *testing.T) {
+	e := parley.Entry{Conversation: "c", Seq: 1, Kind: parley.KindReaction, ID: "m", Sender: "u", Device: "d", At: time.Unix(0, 0), Body: parley.Body{Data: []byte{}}}
+	if b := EntryOf(&e).Body; b != nil {
+		t.Errorf("a body of %+v", *b)
+	}
+	if b := AppendEntry(nil, &e); bytes.Contains(b, []byte("body")) {
+		t.Errorf("a body in %s", b)
+	}
 }
 
 func TestEntriesRoundTrip(t *testing.T) {

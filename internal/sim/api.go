@@ -141,12 +141,58 @@ func (a *API) conversation(ctx context.Context, n wire.NewConversation) (wire.Co
 	return c, err
 }
 
-// Post tries to append a message.
+// Post tries to append a message, or an act on one.
 func (a *API) Post(ctx context.Context, d *Draft) (wire.Posted, error) {
+	method, path, in := http.MethodPost, "/v1/conversations/"+d.Conversation+"/entries", any(nil)
+	if d.Target != 0 {
+		path = fmt.Sprintf("%s/%d", path, d.Target)
+	}
+	switch d.Kind {
+	case kindEdit:
+		method, in = http.MethodPatch, wire.EntryEdit{ID: d.ID, Body: d.body()}
+	case kindDelete:
+		method, in = http.MethodDelete, wire.EntryDelete{ID: d.ID}
+	case kindReaction:
+		method, path, in = http.MethodPut, path+"/reaction", wire.Feeling{ID: d.ID, Text: d.Text}
+	default:
+		in = wire.NewEntry{ID: d.ID, Body: d.body(), Base: d.Base, Mentions: d.Mentions}
+	}
 	var p wire.Posted
-	_, err := a.Call(ctx, http.MethodPost, "/v1/conversations/"+d.Conversation+"/entries",
-		wire.NewEntry{ID: d.ID, Body: textBody(d.Text), Base: d.Base}, &p)
+	_, err := a.Call(ctx, method, path, in, &p)
 	return p, err
+}
+
+// Block blocks a user, or unblocks one.
+func (a *API) Block(ctx context.Context, user string, on bool, rev uint64) error {
+	state := "blocked"
+	if !on {
+		state = "unblocked"
+	}
+	_, err := a.Call(ctx, http.MethodPut, "/v1/contacts/"+user, wire.ContactChange{State: state, Rev: rev}, nil)
+	return err
+}
+
+// Add adds a user to a group.
+func (a *API) Add(ctx context.Context, c, id, user string) error {
+	_, err := a.Call(ctx, http.MethodPost, "/v1/conversations/"+c+"/members", wire.NewMembers{ID: id, Users: []string{user}}, nil)
+	return err
+}
+
+// Remove removes a user from a group; "me" leaves it.
+func (a *API) Remove(ctx context.Context, c, id, user string) error {
+	_, err := a.Call(ctx, http.MethodDelete, "/v1/conversations/"+c+"/members/"+user+"?id="+id, nil, nil)
+	return err
+}
+
+// Search finds the newest messages that hold a text.
+func (a *API) Search(ctx context.Context, text string) ([]wire.Entry, error) {
+	var page wire.List[wire.Found]
+	_, err := a.Call(ctx, http.MethodGet, "/v1/search?"+url.Values{"q": {text}, "limit": {"50"}}.Encode(), nil, &page)
+	entries := make([]wire.Entry, 0, len(page.Items))
+	for _, f := range page.Items {
+		entries = append(entries, f.Entry)
+	}
+	return entries, err
 }
 
 // Entries reads a stretch of a log.

@@ -24,7 +24,15 @@ type Rules struct {
 	EpochMoves  bool          // the test damages the store: the epoch may change
 }
 
-const kindMessage, kindWithheld = "message", "withheld"
+// The kinds of entries that the checker tells apart.
+const (
+	kindMessage  = "message"
+	kindWithheld = "withheld"
+	kindMembers  = "members"
+	kindEdit     = "edit"
+	kindDelete   = "delete"
+	kindReaction = "reaction"
+)
 
 // maxFindings is how often one check repeats itself: the first few of a kind
 // explain a failure, the thousandth hides it.
@@ -48,8 +56,15 @@ func Check(h History, f *Final, rules Rules) []Finding {
 		checkLinear(h, f, rules.LinearLimit),
 		checkOwnWrites(h, f),
 		checkUnread(h, f),
+		checkRows(h, f),
+		checkMarkers(h),
 		checkPresence(h),
+		checkActs(h, f),
+		checkFolds(f),
+		checkDeleted(h, f),
+		checkBlocked(h, f),
 		checkMembership(h, f),
+		checkSpeakers(f),
 		checkHeads(h, f, rules.EpochMoves),
 		checkLive(h, f, rules.Converge),
 	} {
@@ -78,7 +93,7 @@ func checkAcked(h History, f *Final) []Finding {
 	mayStand := map[message]string{} // sum of what was tried and not refused
 	for i := range h {
 		op := &h[i]
-		if op.Op != OpAppend {
+		if kindOf(op.Op) == "" {
 			continue
 		}
 		m := message{op.Conversation, op.ID}
@@ -103,13 +118,15 @@ func checkAcked(h History, f *Final) []Finding {
 		case e.Kind == kindWithheld:
 		case e.ID != op.ID:
 			say("%s was acked at %d of %s, where %s stands", op.ID, op.Seq, op.Conversation, e.ID)
-		case e.Sum != op.Sum:
+		case e.Kind != kindOf(op.Op) || e.Ref != op.Target:
+			say("%s at %d of %s is another kind of entry than was acked", op.ID, op.Seq, op.Conversation)
+		case e.Sum != op.Sum && !e.Edited && !e.Deleted: // else see checkActs
 			say("%s at %d of %s has another body than was acked", op.ID, op.Seq, op.Conversation)
 		}
 	}
 	for _, c := range sorted(canon) {
 		for _, e := range canon[c] {
-			if e.Kind != kindMessage {
+			if e.Kind != kindMessage && e.Kind != kindEdit && e.Kind != kindReaction {
 				continue
 			}
 			if _, ok := mayStand[message{c, e.ID}]; !ok {
@@ -185,7 +202,7 @@ func compare(canon, log []Entry, span Span) string {
 		if !ok {
 			return fmt.Sprintf("%d is beyond the head %d", e.Seq, head(canon))
 		}
-		if e != want && e.Kind != kindWithheld && want.Kind != kindWithheld {
+		if !e.same(want) && e.Kind != kindWithheld && want.Kind != kindWithheld {
 			return fmt.Sprintf("at %d it has %s, others have %s", e.Seq, e.ID, want.ID)
 		}
 	}
@@ -206,6 +223,27 @@ func compare(canon, log []Entry, span Span) string {
 	}
 	if got := head(log); got < last {
 		return fmt.Sprintf("it lacks %d to %d", got+1, last)
+	}
+	return ""
+}
+
+// same reports whether e and o are one entry, whatever acts made of either.
+func (e Entry) same(o Entry) bool {
+	said := e.Sum == o.Sum || e.Edited || o.Edited || e.Deleted || o.Deleted
+	return said && e.Seq == o.Seq && e.ID == o.ID && e.Kind == o.Kind && e.Sender == o.Sender && e.Ref == o.Ref && e.Mentions == o.Mentions
+}
+
+// kindOf returns the kind of entry that op appends under its own id, whatever
+// happens; "" if none. (A second delete of one message gets the number of
+// the first.)
+func kindOf(op string) string {
+	switch op {
+	case OpAppend:
+		return kindMessage
+	case OpEdit:
+		return kindEdit
+	case OpReact:
+		return kindReaction
 	}
 	return ""
 }

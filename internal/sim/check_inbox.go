@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -31,14 +32,12 @@ func checkUnread(h History, f *Final) []Finding {
 			if row.Head != head(log) {
 				say("the list of %s puts the head of %s at %d, the log at %d", u, c, row.Head, head(log))
 			}
-			var unread uint64
-			for _, e := range log {
-				if e.Seq > row.Read && e.Kind == kindMessage && e.Sender != u {
-					unread++
-				}
-			}
+			unread, mentions := news(u, log, row.Read)
 			if row.Unread != unread {
 				say("%s has %d unread in %s after %d, the log says %d", u, row.Unread, c, row.Read, unread)
+			}
+			if row.Mentions != mentions {
+				say("%s is mentioned %d times in %s after %d, the log says %d", u, row.Mentions, c, row.Read, mentions)
 			}
 		}
 	}
@@ -57,6 +56,95 @@ func checkUnread(h History, f *Final) []Finding {
 		if row := f.Rows[p.user][p.conversation]; row.Read < m {
 			say("%s had read %s to %d, now the marker is at %d", p.user, p.conversation, m, row.Read)
 		}
+	}
+	return out
+}
+
+// news counts what is unread in the log as u has it, after a marker: messages of
+// others that u may have, and those of them that mention u.
+func news(u string, log []Entry, read uint64) (unread, mentions uint64) {
+	for _, e := range log {
+		if e.Seq > read && e.Kind == kindMessage && e.Sender != u {
+			unread++
+			if slices.Contains(strings.Fields(e.Mentions), u) {
+				mentions++
+			}
+		}
+	}
+	return unread, mentions
+}
+
+// checkRows is C6 for every row that ever came: with its head and its marker it
+// says what the log says of them. Rows of a membership that is over say
+// nothing that can be looked up.
+func checkRows(h History, f *Final) []Finding {
+	type place struct{ user, conversation string }
+	type count struct{ unread, mentions uint64 }
+	counts := map[place][]count{} // of 1..n, by n
+	of := func(p place) []count {
+		if list, ok := counts[p]; ok {
+			return list
+		}
+		log := f.Fresh[p.user][p.conversation]
+		list := make([]count, head(log)+1)
+		for n := range list {
+			if n == 0 {
+				continue
+			}
+			list[n] = list[n-1]
+			if e, ok := entryAt(log, uint64(n)); ok {
+				unread, mentions := news(p.user, []Entry{e}, 0)
+				list[n] = count{list[n].unread + unread, list[n].mentions + mentions}
+			}
+		}
+		counts[p] = list
+		return list
+	}
+	var out []Finding
+	for i := range h {
+		op := &h[i]
+		span, ok := f.Members[op.Conversation][op.User]
+		if op.Op != OpRow || op.Head == nil || op.Epoch != f.Epoch || !ok || span.Until != 0 || op.Until != 0 || max(op.Since, 1) != max(span.Since, 1) {
+			continue
+		}
+		list := of(place{op.User, op.Conversation})
+		if *op.Head >= uint64(len(list)) || op.Marker > *op.Head {
+			continue // C10's to say
+		}
+		have, read := list[*op.Head], list[op.Marker]
+		if want := have.unread - read.unread; op.Unread != want {
+			out = append(out, Finding{"C6", "P6", fmt.Sprintf("a row on %s had %d unread in %s from %d to %d, the log says %d",
+				op.Device, op.Unread, op.Conversation, op.Marker, *op.Head, want)})
+		}
+		if want := have.mentions - read.mentions; op.Mentions != want {
+			out = append(out, Finding{"C6", "P6", fmt.Sprintf("a row on %s was mentioned %d times in %s from %d to %d, the log says %d",
+				op.Device, op.Mentions, op.Conversation, op.Marker, *op.Head, want)})
+		}
+	}
+	return out
+}
+
+// checkMarkers is C6: no marker that a device was told of ever falls.
+func checkMarkers(h History) []Finding {
+	type place struct{ device, conversation, epoch string }
+	type markers struct{ read, delivered uint64 }
+	last := map[place]markers{}
+	var out []Finding
+	for i := range h {
+		op := &h[i]
+		if op.Op != OpRow {
+			continue
+		}
+		p := place{op.Device, op.Conversation, op.Epoch}
+		for _, m := range []struct {
+			name     string
+			was, now uint64
+		}{{"read", last[p].read, op.Marker}, {"delivered", last[p].delivered, op.Delivered}} {
+			if m.now < m.was {
+				out = append(out, Finding{"C6", "P6", fmt.Sprintf("the %s marker of %s went back from %d to %d on %s", m.name, op.Conversation, m.was, m.now, op.Device)})
+			}
+		}
+		last[p] = markers{op.Marker, op.Delivered}
 	}
 	return out
 }
@@ -81,7 +169,7 @@ func checkHeads(h History, f *Final, epochMoves bool) []Finding {
 			continue
 		}
 		list := history[place{op.Conversation, op.Epoch}]
-		if op.Op == OpRead && op.Head != nil {
+		if op.Op == OpRead && op.Head != nil && !f.left(op.Conversation, op.User) { // who left sees the head of then
 			// The last sight that ended before this read began.
 			n, _ := slices.BinarySearchFunc(list, op.Call, func(s seen, t int64) int { return cmp.Compare(s.at, t) })
 			if n > 0 && *op.Head < list[n-1].seq {

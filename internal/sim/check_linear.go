@@ -82,7 +82,7 @@ func checkLinear(h History, f *Final, limit time.Duration) []Finding {
 		if op.Epoch != "" && op.Epoch != f.Epoch {
 			continue // of another life of the store; what was acked in it is C1's
 		}
-		if op.Op == OpAppend || op.Op == OpRead && op.Result == OK {
+		if kindOf(op.Op) != "" || op.Op == OpRead && op.Result == OK {
 			byConv[op.Conversation] = append(byConv[op.Conversation], op)
 		}
 	}
@@ -95,7 +95,7 @@ func checkLinear(h History, f *Final, limit time.Duration) []Finding {
 				final[name] = uint64(i) + 1
 			}
 		}
-		ops := operations(byConv[c], list, final, f.Members[c])
+		ops := operations(byConv[c], list, final, f, c)
 		switch porcupine.CheckOperationsTimeout(logModel(list, final), ops, limit) {
 		case porcupine.Illegal:
 			out = append(out, Finding{"C5", "P3", fmt.Sprintf("%s is not linearizable: no order of its %d operations explains what they returned", c, len(ops))})
@@ -121,7 +121,7 @@ func entryName(e Entry) string {
 // a try whose outcome is unknown may take effect late, so nothing is lost by
 // joining them, and what would be 2^n orders of retries is one. Entries that
 // no client of ours sent (who joined, a title) are appends of unknown time.
-func operations(h History, list []string, final map[string]uint64, members map[string]Span) []porcupine.Operation {
+func operations(h History, list []string, final map[string]uint64, f *Final, c string) []porcupine.Operation {
 	var ops []porcupine.Operation
 	add := func(call, ret int64, in logInput, out logOutput) {
 		ops = append(ops, porcupine.Operation{ClientId: len(ops), Input: in, Call: call, Output: out, Return: ret})
@@ -135,7 +135,9 @@ func operations(h History, list []string, final map[string]uint64, members map[s
 	for i := range h {
 		op := &h[i]
 		if op.Op == OpRead {
-			addRead(op, members[op.User], add)
+			if !f.left(c, op.User) {
+				addRead(op, f.Members[c][op.User], add)
+			}
 			continue
 		}
 		if op.Result == Fail {
@@ -174,8 +176,7 @@ func operations(h History, list []string, final map[string]uint64, members map[s
 
 // addRead adds a read as one or two operations: its entries and the head it
 // told need not be of one instant. Reads that begin before a membership have
-// their first numbers cut off and say nothing of them; a former member's
-// reads end early.
+// their first numbers cut off and say nothing of them.
 func addRead(op *Op, span Span, add func(call, ret int64, in logInput, out logOutput)) {
 	after, ids := op.After, make([]string, 0, len(op.Entries))
 	for i, e := range op.Entries {
@@ -186,9 +187,6 @@ func addRead(op *Op, span Span, add func(call, ret int64, in logInput, out logOu
 			after = e.Seq - 1
 		}
 		ids = append(ids, entryName(e))
-	}
-	if span.Until != 0 {
-		return
 	}
 	if len(ids) > 0 {
 		full := op.Limit > 0 && uint64(len(ids)) < op.Limit

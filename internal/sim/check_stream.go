@@ -7,7 +7,6 @@ type known struct {
 	held      uint64 // has every entry up to here
 	announced uint64 // a row or a pushed entry named this number
 	pushed    uint64 // the last entry that came by itself on this connection
-	read      uint64 // the read marker of the last row
 	client    string // the connection of pushed
 }
 
@@ -44,10 +43,6 @@ func (s *streams) apply(op *Op) string {
 		if op.Head != nil {
 			k.announced = max(k.announced, *op.Head)
 		}
-		if op.Marker < k.read {
-			return fmt.Sprintf("the read marker of %s went back from %d to %d on %s", op.Conversation, k.read, op.Marker, op.Device)
-		}
-		k.read = op.Marker
 	case OpRead, OpRecv:
 		if op.Result == OK && len(op.Entries) > 0 {
 			return s.entries(op)
@@ -64,9 +59,9 @@ func (s *streams) entries(op *Op) string {
 			return fmt.Sprintf("%s got entries of %s with a gap: %d after %d", op.Device, op.Conversation, e.Seq, op.Entries[i-1].Seq)
 		}
 	}
-	since := max(s.f.Members[op.Conversation][op.User].Since, 1)
+	begins := first == 1 || s.f.begins(op.Conversation, op.User, first)
 	if op.Op == OpRead {
-		if first > max(op.After+1, since) {
+		if first > op.After+1 && !begins {
 			return fmt.Sprintf("%s asked for %s after %d and got %d first", op.Device, op.Conversation, op.After, first)
 		}
 	} else {
@@ -74,14 +69,14 @@ func (s *streams) entries(op *Op) string {
 		if !fresh && first <= k.pushed {
 			return fmt.Sprintf("%s was sent %d of %s twice on one connection", op.Device, first, op.Conversation)
 		}
-		if first > max(k.upTo()+1, since) {
+		if first > k.upTo()+1 && !begins {
 			return fmt.Sprintf("%s was sent %d of %s while all it knew of was %d: %d to %d were skipped",
 				op.Device, first, op.Conversation, k.upTo(), k.upTo()+1, first-1)
 		}
 		k.client, k.pushed = op.Client, last
 		k.announced = max(k.announced, last) // and what lies before it
 	}
-	if first <= max(k.held+1, since) {
+	if first <= k.held+1 || begins {
 		k.held = max(k.held, last)
 	}
 	return ""
@@ -109,7 +104,10 @@ func checkStreams(h History, f *Final) []Finding {
 				continue
 			}
 			want := f.Fresh[held.User][c]
-			if text := compare(want, held.Logs[c], Span{Since: max(span.Since, 1), Until: span.Until}); text != "" {
+			log := since(held.Logs[c], span.Since)
+			if text := compare(want, log, Span{Since: max(span.Since, 1), Until: span.Until}); text != "" {
+				say(fmt.Sprintf("device %s of %s in %s: %s", d, held.User, c, text))
+			} else if text := differ(f.Pages[held.User][c], folded(log)); text != "" {
 				say(fmt.Sprintf("device %s of %s in %s: %s", d, held.User, c, text))
 			}
 		}
@@ -167,9 +165,8 @@ func checkOwnWrites(h History, f *Final) []Finding {
 func checkMembership(h History, f *Final) []Finding {
 	var out []Finding
 	look := func(user, device, c string, entries []Entry) {
-		span, ok := f.Members[c][user]
 		for _, e := range entries {
-			if !ok || !span.Has(e.Seq) {
+			if !f.belonged(c, user, e.Seq) {
 				out = append(out, Finding{"C9", "P11", fmt.Sprintf(
 					"%d of %s reached %s of %s, who was not a member then", e.Seq, c, device, user)})
 				return
@@ -177,7 +174,7 @@ func checkMembership(h History, f *Final) []Finding {
 		}
 	}
 	for i := range h {
-		if op := &h[i]; op.Op == OpRead || op.Op == OpRecv {
+		if op := &h[i]; op.Op == OpRead || op.Op == OpRecv || op.Op == OpSearch {
 			look(op.User, op.Device, op.Conversation, op.Entries)
 		}
 	}

@@ -25,6 +25,7 @@ type DeviceConfig struct {
 	PollTimeout       time.Duration // how long a long poll may wait
 	Fault             DeviceFault   // what is wrong with it
 	Watches           []string      // the users whose presence it watches; nil: presence is not recorded
+	Life              *Life         // what it does besides talking; nil: nothing
 }
 
 // DeviceFault is a fault seeded into a device, for tests of the checker.
@@ -58,6 +59,7 @@ type Device struct {
 	clients int
 	left    int       // messages it will still compose
 	waiting time.Time // sends wait until then: the server asked for it
+	busy    bool      // with something of its Life
 }
 
 // NewDevice returns a device that has never connected.
@@ -84,6 +86,9 @@ func NewDevice(cfg DeviceConfig) *Device {
 func (d *Device) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.composeAll(ctx) })
+	if d.cfg.Life != nil {
+		wg.Go(func() { d.liveOn(ctx) })
+	}
 	if d.cfg.Poll {
 		wg.Go(func() { d.sendLoop(ctx) })
 		d.pollLoop(ctx)
@@ -101,7 +106,10 @@ func (d *Device) Run(ctx context.Context) {
 // Idle reports whether the device has composed and sent everything and has
 // nothing left to fetch.
 func (d *Device) Idle() bool {
-	return d.composed() && d.mem.idle()
+	d.mu.Lock()
+	busy := d.busy
+	d.mu.Unlock()
+	return !busy && d.composed() && d.mem.idle()
 }
 
 // synced reports whether the device came to the end of a sync and has fetched
@@ -132,10 +140,12 @@ func (d *Device) Holding() Holding { return d.mem.holding() }
 
 // Compose queues a message to c.
 func (d *Device) Compose(c string) {
-	id := fmt.Sprintf("%s-%016x", d.cfg.Name, d.uint64())
-	d.mem.compose(c, id, "what "+id+" says")
+	id := d.newID()
+	d.mem.compose(&Draft{Conversation: c, ID: id, Text: "what " + id + " says", Mentions: d.mention(c)})
 	d.wake()
 }
+
+func (d *Device) newID() string { return fmt.Sprintf("%s-%016x", d.cfg.Name, d.uint64()) }
 
 // composed reports whether the device will compose nothing more by itself.
 func (d *Device) composed() bool {
@@ -170,6 +180,7 @@ func (d *Device) composeAll(ctx context.Context) {
 			continue // who sees nothing going out stops typing
 		}
 		d.Compose(d.cfg.Conversations[d.intn(len(d.cfg.Conversations))])
+		d.act()
 		if d.intn(10) == 0 {
 			d.Again()
 		}

@@ -36,9 +36,18 @@ const (
 // The operations of a history.
 const (
 	OpAppend = "append" // one try of a post; Seq when ok
+	OpEdit   = "edit"   // one try of another body for Target; Seq when ok
+	OpReact  = "react"  // one try of a reaction to Target; Seq when ok
+	OpDelete = "delete" // one try of deleting Target for everybody; Seq (of the first delete) when ok
+	OpBlock  = "block"  // blocked the user About, or tried to
+	OpClear  = "clear"  // unblocked the user About
+	OpAdd    = "add"    // added the user About to a group
+	OpRemove = "remove" // removed the user About from a group
+	OpLeave  = "leave"  // left a group
+	OpSearch = "search" // Entries of one conversation were found
 	OpRead   = "read"   // asked for entries after After and got Entries; Head when told
-	OpRecv   = "recv"   // Entries came by themselves (pushed, or in a sync's answer)
-	OpRow    = "row"    // an inbox row came: Head, Marker, Unread
+	OpRecv   = "recv"   // Entries came by themselves (pushed, or in a sync's answer); Call is when the connection, or the sync, began
+	OpRow    = "row"    // an inbox row came: Head, Marker, Delivered, Unread, Mentions, Last, Since, Until; Call as for recv
 	OpCursor = "cursor" // the device kept Cursor: it has stored all that came before
 	OpReset  = "reset"  // the server said resync: the device dropped everything
 	OpSync   = "sync"   // a sync ended: nothing more to come for now
@@ -67,13 +76,22 @@ type Op struct {
 	Epoch        string `json:"epoch,omitempty"`
 	Result       Result `json:"result"`
 
-	Code    string  `json:"code,omitempty"`    // of an error
-	Sum     string  `json:"sum,omitempty"`     // append: of the body
-	After   uint64  `json:"after,omitempty"`   // read
-	Limit   uint64  `json:"limit,omitempty"`   // read
-	Head    *uint64 `json:"head,omitempty"`    // read, row
-	Marker  uint64  `json:"marker,omitempty"`  // mark, row: the read marker
-	Unread  uint64  `json:"unread,omitempty"`  // row
+	Code   string  `json:"code,omitempty"`   // of an error
+	Sum    string  `json:"sum,omitempty"`    // append: of the body
+	After  uint64  `json:"after,omitempty"`  // read
+	Limit  uint64  `json:"limit,omitempty"`  // read
+	Head   *uint64 `json:"head,omitempty"`   // read, row
+	Marker uint64  `json:"marker,omitempty"` // mark, row: the read marker
+	Unread uint64  `json:"unread,omitempty"` // row
+	Target uint64  `json:"target,omitempty"` // edit, react, delete: the number it is about
+	About  string  `json:"about,omitempty"`  // block, clear, add, remove: a user
+
+	Delivered uint64 `json:"delivered,omitempty"` // row: the delivered marker
+	Mentions  uint64 `json:"mentions,omitempty"`  // row: unread messages that mention the user
+	Last      string `json:"last,omitempty"`      // row: sum of the newest message it shows
+	Since     uint64 `json:"since,omitempty"`     // row: the membership; 0 is 1
+	Until     uint64 `json:"until,omitempty"`     // row
+
 	Online  bool    `json:"online,omitempty"`  // seen
 	Entries []Entry `json:"entries,omitempty"` // read, recv
 }
@@ -85,6 +103,14 @@ type Entry struct {
 	Kind   string `json:"kind"`
 	Sender string `json:"sender,omitempty"`
 	Sum    string `json:"sum,omitempty"`
+
+	Ref       uint64 `json:"ref,omitempty"`       // what it points at
+	Edited    bool   `json:"edited,omitempty"`    // Sum is of the last edit
+	Deleted   bool   `json:"deleted,omitempty"`   // it says nothing any more
+	Reactions string `json:"reactions,omitempty"` // user=text, ascending by user, a space between them
+	Mentions  string `json:"mentions,omitempty"`  // users, a space between them
+	Members   string `json:"members,omitempty"`   // of an entry of that kind: its body
+	At        uint64 `json:"at,omitempty"`        // the head as of which it is folded: its own number when it was told
 }
 
 // History is operations in the order in which they returned.

@@ -3,16 +3,43 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"sync"
 
 	"github.com/parley-im/parley/wire"
 )
 
-// Draft is one message on its way: it keeps its id from the moment it is
-// composed until the ack, over any number of tries.
+// Draft is one message, or an act on one, on its way: it keeps its id from the
+// moment it is composed until the ack, over any number of tries.
 type Draft struct {
 	Conversation, ID, Text string
 	Base                   uint64
+	Kind                   string   // empty: a message
+	Target                 uint64   // of an act
+	Mentions               []string // of a message
+
+	seq uint64 // once acked
+}
+
+// op returns what a try of d is called in a history.
+func (d *Draft) op() string {
+	switch d.Kind {
+	case kindEdit:
+		return OpEdit
+	case kindReaction:
+		return OpReact
+	case kindDelete:
+		return OpDelete
+	}
+	return OpAppend
+}
+
+// body returns what d says, nil for what says nothing.
+func (d *Draft) body() *wire.Body {
+	if d.Text == "" {
+		return nil
+	}
+	return textBody(d.Text)
 }
 
 // memory is what a device keeps over all its connections: its cursor, its
@@ -59,10 +86,32 @@ func sum(body *wire.Body) string {
 
 func textBody(text string) *wire.Body { return &wire.Body{Type: "text/plain", Text: &text} }
 
-func entriesOf(es []wire.Entry) []Entry {
+// entriesOf returns what is kept of entries that are folded as of head; 0: each
+// as of its own number.
+func entriesOf(es []wire.Entry, head uint64) []Entry {
 	out := make([]Entry, 0, len(es))
 	for i := range es {
-		out = append(out, Entry{Seq: es[i].Seq, ID: es[i].ID, Kind: es[i].Kind, Sender: es[i].Sender, Sum: sum(es[i].Body)})
+		out = append(out, entryOf(&es[i], head))
+	}
+	return out
+}
+
+func entryOf(e *wire.Entry, head uint64) Entry {
+	out := Entry{
+		Seq: e.Seq, ID: e.ID, Kind: e.Kind, Sender: e.Sender, Sum: sum(e.Body),
+		Ref: e.Ref, Edited: e.Edited, Deleted: e.Deleted, Mentions: strings.Join(e.Mentions, " "), At: max(head, e.Seq),
+	}
+	switch {
+	case e.Body == nil:
+	case e.Kind == kindMembers:
+		out.Members = string(e.Body.Data)
+	case e.Kind == kindReaction && e.Body.Text != nil:
+		out.Reactions = *e.Body.Text
+	}
+	for _, r := range e.Reactions {
+		for _, u := range r.Users {
+			out.Reactions = feel(out.Reactions, u, r.Text)
+		}
 	}
 	return out
 }
@@ -87,8 +136,9 @@ func (m *memory) reset(client, epoch string) {
 	m.rec.Add(m.line(OpReset, client))
 }
 
-// received stores entries that came by themselves.
-func (m *memory) received(client string, es []wire.Entry) {
+// received stores entries that came by themselves, of a connection or a sync
+// that began at call.
+func (m *memory) received(client string, call int64, es []wire.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for len(es) > 0 { // a sync's answer may speak of several conversations
@@ -97,7 +147,7 @@ func (m *memory) received(client string, es []wire.Entry) {
 			n++
 		}
 		op := m.line(OpRecv, client)
-		op.Conversation, op.Entries = es[0].Conversation, entriesOf(es[:n])
+		op.Call, op.Conversation, op.Entries = call, es[0].Conversation, entriesOf(es[:n], 0)
 		m.rec.Add(op)
 		m.store(op.Conversation, op.Entries, false)
 		es = es[n:]
@@ -110,6 +160,9 @@ func (m *memory) answered(op Op) {
 	defer m.mu.Unlock()
 	op.Epoch = m.epoch
 	m.rec.Add(op)
+	if len(op.Entries) > 0 && op.Entries[0].Seq > op.After+1 {
+		delete(m.logs, op.Conversation) // a membership begins there
+	}
 	m.store(op.Conversation, op.Entries, true)
 	if len(op.Entries) == 0 {
 		delete(m.wanted, op.Conversation) // there is nothing more to have; the checker knows what to say
@@ -137,18 +190,30 @@ func (m *memory) store(c string, es []Entry, asked bool) {
 }
 
 // rows stores what the inbox says and notes what is to be fetched.
-func (m *memory) rows(client string, rows []wire.Row) {
+func (m *memory) rows(client string, call int64, rows []wire.Row) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range rows {
 		r := &rows[i]
 		op := m.line(OpRow, client)
-		op.Conversation, op.Head, op.Marker, op.Unread = r.ID, &r.Head, r.Read, r.Unread
+		op.Call, op.Conversation, op.Head, op.Marker, op.Unread = call, r.ID, &r.Head, r.Read, r.Unread
+		op.Delivered, op.Mentions, op.Last, op.Since, op.Until = r.Delivered, r.Mentions, lastSum(r.Last), r.Since, r.Until
 		m.rec.Add(op)
+		if log := m.logs[r.ID]; len(log) > 0 && r.Since > head(log)+1 {
+			delete(m.logs, r.ID) // of a membership that is over
+		}
 		if r.Head > head(m.logs[r.ID]) {
 			m.wanted[r.ID] = max(m.wanted[r.ID], r.Head)
 		}
 	}
+}
+
+// lastSum is the sum of the message that a row shows, "" if it shows none.
+func lastSum(l *wire.Last) string {
+	if l == nil || l.Text == "" {
+		return ""
+	}
+	return sum(textBody(l.Text))
 }
 
 // keep takes a cursor that may be kept once all before it is stored.
@@ -205,11 +270,38 @@ func (m *memory) head(c string) uint64 {
 	return head(m.logs[c])
 }
 
-// compose queues a new message.
-func (m *memory) compose(c, id, text string) {
+// compose queues what is new.
+func (m *memory) compose(d *Draft) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.outbox = append(m.outbox, &Draft{Conversation: c, ID: id, Text: text, Base: head(m.logs[c])})
+	d.Base = head(m.logs[d.Conversation])
+	m.outbox = append(m.outbox, d)
+}
+
+// mine returns the nth message of this device's own that was acked.
+func (m *memory) mine(n int) (c string, seq uint64, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.sent {
+		if d := &m.sent[(n+i)%len(m.sent)]; d.Kind == "" {
+			return d.Conversation, d.seq, true
+		}
+	}
+	return "", 0, false
+}
+
+// recent returns one of the last messages held of c: the nth from the end, or
+// one before it.
+func (m *memory) recent(c string, n int) (seq uint64, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	log := m.logs[c]
+	for i := len(log) - 1 - n; i >= 0; i-- {
+		if log[i].Kind == kindMessage {
+			return log[i].Seq, true
+		}
+	}
+	return 0, false
 }
 
 // pending returns up to n drafts that wait for an ack, oldest first.
@@ -230,8 +322,8 @@ func (m *memory) unsent() int {
 func (m *memory) ended(client string, d *Draft, call int64, seq uint64, result Result, code string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	op := m.line(OpAppend, client)
-	op.Call, op.Conversation, op.ID, op.Sum = call, d.Conversation, d.ID, sum(textBody(d.Text))
+	op := m.line(d.op(), client)
+	op.Call, op.Conversation, op.ID, op.Sum, op.Target = call, d.Conversation, d.ID, sum(d.body()), d.Target
 	op.Seq, op.Result, op.Code = seq, result, code
 	m.rec.Add(op)
 	if result == Unknown {
@@ -241,7 +333,9 @@ func (m *memory) ended(client string, d *Draft, call int64, seq uint64, result R
 		if have.ID == d.ID {
 			m.outbox = append(m.outbox[:i], m.outbox[i+1:]...)
 			if result == OK {
-				m.sent = append(m.sent, Draft{Conversation: d.Conversation, ID: d.ID, Text: d.Text, Base: d.Base})
+				acked := *d
+				acked.seq = seq
+				m.sent = append(m.sent, acked)
 			}
 			return
 		}

@@ -14,6 +14,7 @@ type session struct {
 	d      *Device
 	s      *socket
 	client string
+	began  int64 // when it said hello
 	hello  int64 // when it said hello; 0 once its first sync has ended
 	refs   int
 	posts  map[wire.Ref]*try
@@ -41,7 +42,8 @@ func (d *Device) session(ctx context.Context) (away time.Duration) {
 		return 0
 	}
 	s := &session{d: d, s: sock, client: d.client(), posts: map[wire.Ref]*try{}, busy: map[string]bool{}, heard: time.Now()}
-	s.hello = d.cfg.Recorder.Stamp()
+	s.began = d.cfg.Recorder.Stamp()
+	s.hello = s.began
 	defer s.end()
 	if sock.send(&wire.ClientFrame{T: wire.OpHello, Token: d.cfg.Token, Cursor: d.mem.at(), Client: "sim/1"}) != nil {
 		return 0
@@ -141,7 +143,7 @@ func (s *session) posting() bool {
 		t := &try{draft, s.d.cfg.Recorder.Stamp(), time.Now().Add(s.d.cfg.AckTimeout)}
 		s.posts[ref], s.busy[draft.ID] = t, true
 		err := s.s.send(&wire.ClientFrame{T: wire.OpPost, Ref: ref, Conversation: draft.Conversation,
-			ID: draft.ID, Body: textBody(draft.Text), Base: draft.Base})
+			ID: draft.ID, Body: draft.body(), Base: draft.Base, Kind: draft.Kind, Target: draft.Target, Mentions: draft.Mentions})
 		if err != nil {
 			return false
 		}
@@ -219,15 +221,15 @@ func (s *session) handle(f socketFrame) bool {
 	case wire.FrameEntries:
 		if s.read != nil && f.frame.Ref == s.readAs {
 			op := *s.read
-			op.Entries, op.Head = entriesOf(f.frame.Entries), &f.frame.Head
+			op.Entries, op.Head = entriesOf(f.frame.Entries, f.frame.Head), &f.frame.Head
 			s.read = nil
 			mem.answered(op)
 			return s.fetch()
 		}
-		mem.received(s.client, f.frame.Entries)
+		mem.received(s.client, s.began, f.frame.Entries)
 		mem.keep(f.frame.Cursor)
 	case wire.FrameChanges:
-		mem.rows(s.client, f.frame.Rows)
+		mem.rows(s.client, s.began, f.frame.Rows)
 		mem.keep(f.frame.Cursor)
 		if !f.frame.More && s.hello != 0 {
 			mem.synced(s.client, s.hello)

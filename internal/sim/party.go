@@ -17,6 +17,7 @@ type PartyConfig struct {
 	Recorder       *Recorder
 	Device         DeviceConfig                             // what all devices have in common
 	Vary           func(n int, d DeviceConfig) DeviceConfig // makes the nth device its own; nil: they are alike
+	Lives          func(n int, users, groups []string) Life // what the nth device does besides talking; nil: nothing
 	Watch          bool                                     // everybody watches whom they have a direct conversation with
 }
 
@@ -65,6 +66,8 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 			tokens[u] = append(tokens[u], in.Token)
 		}
 	}
+	var groups []string
+	mates := make([]map[string][]string, cfg.Users)
 	speaks, knows := make([][]string, cfg.Users), make([][]string, cfg.Users)
 	for _, g := range cfg.Groups {
 		c, err := p.gather(ctx, apis[g.Users[0]], g)
@@ -72,7 +75,16 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 			return nil, err
 		}
 		p.members[c] = map[string]Span{}
+		groups = append(groups, c)
 		for _, u := range g.Users {
+			for _, o := range g.Users {
+				if mates[u] == nil {
+					mates[u] = map[string][]string{}
+				}
+				if o != u {
+					mates[u][c] = append(mates[u][c], p.users[o])
+				}
+			}
 			if o := g.Users[0] + g.Users[len(g.Users)-1] - u; cfg.Watch && g.Title == "" {
 				knows[u] = append(knows[u], p.users[o])
 			}
@@ -86,6 +98,11 @@ func NewParty(ctx context.Context, cfg PartyConfig) (*Party, error) {
 		d.Name, d.User, d.Token = fmt.Sprintf("d%d", n), p.users[u], tokens[u][n%cfg.Devices]
 		d.Seed += uint64(n)
 		d.Conversations, d.Dial, d.Recorder, d.Watches = speaks[u], cfg.Dial(d.Name), cfg.Recorder, knows[u]
+		if cfg.Lives != nil {
+			life := cfg.Lives(n, p.users, groups)
+			life.Mates = mates[u]
+			d.Life = &life
+		}
 		if cfg.Vary != nil {
 			d = cfg.Vary(n, d)
 		}
@@ -168,13 +185,13 @@ func (p *Party) agreed() bool {
 func (p *Party) Final(ctx context.Context) (*Final, error) {
 	f := &Final{
 		Fresh: map[string]Logs{}, Rows: map[string]map[string]Row{},
-		Devices: map[string]Holding{}, Members: p.members,
+		Devices: map[string]Holding{}, Members: p.members, Pages: map[string]Logs{},
 	}
 	for _, d := range p.Devices {
 		f.Devices[d.cfg.Name] = d.Holding()
 	}
 	for u, handle := range p.handles {
-		h, rows, err := p.look(ctx, u, handle)
+		h, rows, pages, err := p.look(ctx, u, handle)
 		if err != nil {
 			return nil, err
 		}
@@ -182,20 +199,20 @@ func (p *Party) Final(ctx context.Context) (*Final, error) {
 			return nil, fmt.Errorf("sim: the epoch changed from %s to %s while nothing was wrong", f.Epoch, h.Epoch)
 		}
 		f.Epoch = h.Epoch
-		f.Fresh[p.users[u]], f.Rows[p.users[u]] = h.Logs, rows
+		f.Fresh[p.users[u]], f.Rows[p.users[u]], f.Pages[p.users[u]] = h.Logs, rows, pages
 	}
-	return f, nil
+	return f, f.belong()
 }
 
 // look reads everything of one user from nothing: every second one by a
-// socket, the others by polling.
-func (p *Party) look(ctx context.Context, u int, handle string) (Holding, map[string]Row, error) {
+// socket, the others by polling; and then again all history, page by page.
+func (p *Party) look(ctx context.Context, u int, handle string) (Holding, map[string]Row, Logs, error) {
 	name := "fresh-" + handle
 	api := NewAPI(p.cfg.Dial(name), "")
 	defer api.Close()
 	in, err := api.SignIn(ctx, handle)
 	if err != nil {
-		return Holding{}, nil, err
+		return Holding{}, nil, nil, err
 	}
 	api.Token = in.Token
 	d := NewDevice(DeviceConfig{
@@ -210,16 +227,42 @@ func (p *Party) look(ctx context.Context, u int, handle string) (Holding, map[st
 	stop()
 	running.Wait()
 	if !d.synced() {
-		return Holding{}, nil, fmt.Errorf("sim: a fresh device of %s does not come to the end of its first sync: %w", handle, ctx.Err())
+		return Holding{}, nil, nil, fmt.Errorf("sim: a fresh device of %s does not come to the end of its first sync: %w", handle, ctx.Err())
 	}
 	list, err := api.List(ctx)
 	if err != nil {
-		return Holding{}, nil, err
+		return Holding{}, nil, nil, err
 	}
-	rows := map[string]Row{}
+	rows, pages := map[string]Row{}, Logs{}
 	for _, r := range list {
-		rows[r.ID] = Row{r.Head, r.Read, r.Unread}
+		rows[r.ID] = Row{Head: r.Head, Read: r.Read, Delivered: r.Delivered, Unread: r.Unread, Mentions: r.Mentions, Last: lastSum(r.Last)}
+		if pages[r.ID], err = d.history(ctx, r.ID); err != nil {
+			return Holding{}, nil, nil, err
+		}
 	}
+	if !d.search(ctx) {
+		return Holding{}, nil, nil, fmt.Errorf("sim: a fresh device of %s cannot search", handle)
+	}
+	d.api.Close()
 	_, err = api.Call(ctx, http.MethodDelete, "/v1/sessions/current", nil, nil)
-	return d.Holding(), rows, err
+	return d.Holding(), rows, pages, err
+}
+
+// history reads all pages of c, which recorded reads are.
+func (d *Device) history(ctx context.Context, c string) (log []Entry, err error) {
+	for {
+		after := head(log)
+		op := Op{Op: OpRead, Client: d.client(), User: d.cfg.User, Device: d.cfg.Name, Conversation: c,
+			Call: d.cfg.Recorder.Stamp(), Epoch: d.mem.holding().Epoch, After: after, Limit: 200, Result: OK}
+		page, err := d.api.Entries(ctx, c, after, 200)
+		if err != nil {
+			return nil, err
+		}
+		op.Entries, op.Head = entriesOf(page.Items, page.Head), &page.Head
+		d.cfg.Recorder.Add(op)
+		if len(op.Entries) == 0 {
+			return log, nil
+		}
+		log = append(log, op.Entries...)
+	}
 }

@@ -39,8 +39,8 @@ func (d *Device) poll(ctx context.Context) bool {
 	if answer.Resync {
 		d.mem.reset(client, answer.Epoch)
 	}
-	d.mem.received(client, answer.Entries)
-	d.mem.rows(client, answer.Changes)
+	d.mem.received(client, call, answer.Entries)
+	d.mem.rows(client, call, answer.Changes)
 	d.mem.keep(answer.Cursor)
 	if !answer.More {
 		d.mem.synced(client, call)
@@ -67,7 +67,7 @@ func (d *Device) readEntries(ctx context.Context, c string, after uint64) bool {
 	if err != nil {
 		return false
 	}
-	op.Entries, op.Head = entriesOf(page.Items), &page.Head
+	op.Entries, op.Head = entriesOf(page.Items, page.Head), &page.Head
 	d.mem.answered(op)
 	return true
 }

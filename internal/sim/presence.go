@@ -67,7 +67,7 @@ func (w *ClusterWorld) look(ctx context.Context, within uint64) {
 // other, and who have little to say.
 func (w *ClusterWorld) acquaintances() PartyConfig {
 	cfg := w.cast()
-	cfg.Groups, cfg.Watch, cfg.Vary = nil, true, nil
+	cfg.Groups, cfg.Watch, cfg.Vary, cfg.Lives = nil, true, nil, nil
 	for a := range cfg.Users {
 		for b := range a {
 			if (a+b)%5 != 0 {

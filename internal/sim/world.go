@@ -126,7 +126,8 @@ func (w *World) cast() PartyConfig {
 }
 
 // cast is six users with two devices each: everybody in one group, some in
-// another, pairs. Every third device polls.
+// another, pairs. Every third device polls. User 2 leads the smaller group;
+// some users' first devices block somebody now and then.
 func cast(rec *Recorder, dial func(device string) Dialer, d DeviceConfig) PartyConfig {
 	d.Pause = 1200 * time.Millisecond
 	return PartyConfig{
@@ -137,6 +138,24 @@ func cast(rec *Recorder, dial func(device string) Dialer, d DeviceConfig) PartyC
 			{Users: []int{0, 1}}, {Users: []int{4, 5}}, {Users: []int{0, 3}},
 		},
 		Recorder: rec, Dial: dial, Device: d,
+		Lives: func(n int, users, groups []string) Life {
+			l := Life{Pause: 4 * time.Second}
+			switch n {
+			case 0:
+				l.Blocks = users[5:]
+			case 2:
+				l.Blocks = users[:1]
+			case 4:
+				l.Leads, l.Wards = groups[1], users[3:]
+			case 6:
+				l.Blocks = []string{users[2], users[4]}
+			case 9:
+				l.Leaves = groups[1]
+			case 10:
+				l.Blocks = users[4:5]
+			}
+			return l
+		},
 		Vary: func(n int, d DeviceConfig) DeviceConfig {
 			d.Poll, d.Window = n%3 == 2, 1+n%4
 			return d
