@@ -84,6 +84,19 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// TestMixed wants messages of every kind, each heard by as many as belong to
+// its conversation, and the time to the last of everybody by itself.
+func TestMixed(t *testing.T) {
+	o := serve(t, asIs)
+	o.Duration = 500 * time.Millisecond
+	rep, err := load.Mixed(t.Context(), o, load.MixedPlan{People: 70, Rate: 400})
+	check(t, rep, err)
+	if rep.Messages == 0 || rep.LastMember == nil || rep.EndToEnd == nil || rep.LastMember.Count == 0 || rep.LastMember.Count > rep.EndToEnd.Count/40 ||
+		rep.Arrival == nil || rep.Deliveries <= rep.Messages || rep.GapReads != 0 {
+		t.Errorf("%+v", rep)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	rep, err := load.Idle(t.Context(), serve(t, asIs), load.IdlePlan{Connections: 20, Users: 3})
 	check(t, rep, err)
