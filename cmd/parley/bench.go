@@ -48,7 +48,7 @@ Ctrl-C ends a run with what has been measured.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	b.flags(cmd)
-	cmd.AddCommand(benchPairs(e, &b), benchIdle(e, &b), benchGroup(e, &b), benchMixed(e, &b), benchHistory(e, &b), benchLimit(e, &b))
+	cmd.AddCommand(benchPairs(e, &b), benchIdle(e, &b), benchGroup(e, &b), benchMixed(e, &b), benchHistory(e, &b), benchSearch(e, &b), benchLimit(e, &b))
 	return cmd
 }
 
@@ -299,5 +299,26 @@ used again.`,
 	cmd.Flags().IntVar(&plan.Conversations, "conversations", 1000, "direct conversations")
 	cmd.Flags().IntVar(&plan.Depth, "depth", 1000, "entries in each")
 	cmd.Flags().IntVar(&plan.Readers, "readers", 1, "reads under way at once")
+	return cmd
+}
+
+func benchSearch(e env, b *bench) *cobra.Command {
+	var plan load.SearchPlan
+	cmd := &cobra.Command{
+		Use:   "search",
+		Short: "A search that has to look at everything",
+		Long: `A search for a word that stands only in somebody's very first message, again
+and again. Their conversations are filled with texts first; with --accounts
+FILE those of an earlier run with the same --texts are used again.`,
+		Example: `  parley bench search --texts testdata/ubuntu-irc/two-thousand.txt --accounts /tmp/searchers.json`,
+		Args:    takes(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return b.run(cmd.Context(), e, func(ctx context.Context, o load.Options) (result, error) {
+				return some(load.Search(ctx, o, plan))
+			})
+		},
+	}
+	cmd.Flags().IntVar(&plan.Conversations, "conversations", 50, "direct conversations")
+	cmd.Flags().IntVar(&plan.Megabytes, "megabytes", 10, "text in all of them together")
 	return cmd
 }

@@ -69,6 +69,8 @@ func TestBenchSaysWhatToDo(t *testing.T) {
 		{args: "limit --window 2 --rate 5", want: "not both", usage: true},
 		{args: "limit --texts /does/not/exist --duration 1ms", want: "texts"},
 		{args: "history --depth 0", want: "deep"},
+		{args: "search --megabytes 11", want: "megabytes"},
+		{args: "search --conversations 0", want: "conversations"},
 		{args: "group --senders 9 --members 2", want: "senders"},
 		{args: "mixed --people 9", want: "people"},
 		{args: "mixed --rate 0", want: "rate"},

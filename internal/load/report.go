@@ -22,7 +22,7 @@ var errNothing = errors.New("the run was ended before anything was measured")
 // Report is what a run came to. Rates are per second of the measured span; a
 // part that was not measured is absent.
 type Report struct {
-	Workload    string       `json:"workload"` // pairs, group, mixed, idle, history, limit
+	Workload    string       `json:"workload"` // pairs, group, mixed, idle, history, search, limit
 	Plan        fmt.Stringer `json:"plan"`
 	Server      string       `json:"server"` // name/version, as its welcome says
 	Seconds     float64      `json:"seconds"`

@@ -123,6 +123,25 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestSearch wants the one message found again and again, and a second run that
+// writes nothing more; text beyond what one search looks at is a fault.
+func TestSearch(t *testing.T) {
+	o := serve(t, asIs)
+	plan := load.SearchPlan{Conversations: 3, Megabytes: 1}
+	for i := range 2 {
+		var said bytes.Buffer
+		o.Progress = &said
+		rep, err := load.Search(t.Context(), o, plan)
+		check(t, rep, err)
+		if rep.Reads == 0 || rep.Read == nil {
+			t.Errorf("%+v", rep)
+		}
+		if filled := strings.Contains(said.String(), "filling"); filled != (i == 0) {
+			t.Errorf("run %d: said %q", i, &said)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	o := serve(t, asIs)
 	o.Duration = 500 * time.Millisecond // a disk may stall for a part of it
