@@ -48,7 +48,7 @@ Ctrl-C ends a run with what has been measured.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	b.flags(cmd)
-	cmd.AddCommand(benchPairs(e, &b), benchIdle(e, &b), benchGroup(e, &b), benchHistory(e, &b), benchLimit(e, &b))
+	cmd.AddCommand(benchPairs(e, &b), benchIdle(e, &b), benchGroup(e, &b), benchMixed(e, &b), benchHistory(e, &b), benchSearch(e, &b), benchLimit(e, &b))
 	return cmd
 }
 
@@ -203,15 +203,31 @@ people known already by --accounts FILE.`,
 
 func benchGroup(e env, b *bench) *cobra.Command {
 	var plan load.GroupPlan
+	var within time.Duration
+	var promise bool
 	cmd := &cobra.Command{
 		Use:   "group",
 		Short: "A big group with everybody online",
+		Long: `A big group with everybody online, of whom some speak.
+
+--promise measures what a group of 1,000 is promised, and nothing else: at
+twenty messages a second, 99 of 100 reach the last member within a second. The
+command fails if they do not.`,
 		Example: `  parley bench group --members 1000 --senders 4
-  parley bench group --members 1000 --senders 4 --rate 100`,
+  parley bench group --members 1000 --senders 4 --rate 100
+  parley bench group --promise`,
 		Args: takes(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if promise {
+				for _, other := range []string{"members", "senders", "window", "rate", "within"} {
+					if cmd.Flags().Changed(other) {
+						return usageError{errors.New("give --promise alone: what is promised says how it is measured")}
+					}
+				}
+				plan, within = load.Promise()
+			}
 			return b.run(cmd.Context(), e, func(ctx context.Context, o load.Options) (result, error) {
-				return some(load.Group(ctx, o, plan))
+				return some(inTime(load.Group(ctx, o, plan))(within))
 			})
 		},
 	}
@@ -219,7 +235,48 @@ func benchGroup(e env, b *bench) *cobra.Command {
 	cmd.Flags().IntVar(&plan.Senders, "senders", 4, "members who speak")
 	cmd.Flags().IntVar(&plan.Window, "window", 4, "messages every speaker keeps under way")
 	cmd.Flags().Float64Var(&plan.Rate, "rate", 0, "offer that many messages a second instead, whatever the answers")
+	cmd.Flags().BoolVar(&promise, "promise", false, "as --members 1000 --senders 4 --rate 20 --within 1s")
+	withinFlag(cmd, &within)
 	eitherPace(cmd)
+	return cmd
+}
+
+// withinFlag adds how late the last member may be.
+func withinFlag(cmd *cobra.Command, within *time.Duration) {
+	cmd.Flags().DurationVar(within, "within", 0, "fail unless 99 of 100 messages reach the last member within so long")
+}
+
+// inTime adds to a run's error that it was not in time.
+func inTime(rep *load.Report, err error) func(within time.Duration) (*load.Report, error) {
+	return func(within time.Duration) (*load.Report, error) {
+		if err == nil && !rep.Interrupted {
+			err = rep.Within(within)
+		}
+		return rep, err
+	}
+}
+
+func benchMixed(e env, b *bench) *cobra.Command {
+	var plan load.MixedPlan
+	var within time.Duration
+	cmd := &cobra.Command{
+		Use:   "mixed",
+		Short: "Everybody online, in all kinds of conversations",
+		Long: `Everybody online, in all kinds of conversations: of a hundred messages 90 go to
+one person, 9 to a group of 5 to 50 and one to a group of everybody. They are
+sent at a rate, whatever the answers. The time to the last member is that of
+the messages to everybody.`,
+		Example: `  parley bench mixed --people 1000 --rate 2000 --within 1s --accounts /tmp/accounts.json`,
+		Args:    takes(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return b.run(cmd.Context(), e, func(ctx context.Context, o load.Options) (result, error) {
+				return some(inTime(load.Mixed(ctx, o, plan))(within))
+			})
+		},
+	}
+	cmd.Flags().IntVar(&plan.People, "people", 1000, "people, all online")
+	cmd.Flags().Float64Var(&plan.Rate, "rate", 2000, "messages a second")
+	withinFlag(cmd, &within)
 	return cmd
 }
 
@@ -242,5 +299,26 @@ used again.`,
 	cmd.Flags().IntVar(&plan.Conversations, "conversations", 1000, "direct conversations")
 	cmd.Flags().IntVar(&plan.Depth, "depth", 1000, "entries in each")
 	cmd.Flags().IntVar(&plan.Readers, "readers", 1, "reads under way at once")
+	return cmd
+}
+
+func benchSearch(e env, b *bench) *cobra.Command {
+	var plan load.SearchPlan
+	cmd := &cobra.Command{
+		Use:   "search",
+		Short: "A search that has to look at everything",
+		Long: `A search for a word that stands only in somebody's very first message, again
+and again. Their conversations are filled with texts first; with --accounts
+FILE those of an earlier run with the same --texts are used again.`,
+		Example: `  parley bench search --texts testdata/ubuntu-irc/two-thousand.txt --accounts /tmp/searchers.json`,
+		Args:    takes(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return b.run(cmd.Context(), e, func(ctx context.Context, o load.Options) (result, error) {
+				return some(load.Search(ctx, o, plan))
+			})
+		},
+	}
+	cmd.Flags().IntVar(&plan.Conversations, "conversations", 50, "direct conversations")
+	cmd.Flags().IntVar(&plan.Megabytes, "megabytes", 10, "text in all of them together")
 	return cmd
 }

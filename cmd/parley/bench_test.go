@@ -69,7 +69,14 @@ func TestBenchSaysWhatToDo(t *testing.T) {
 		{args: "limit --window 2 --rate 5", want: "not both", usage: true},
 		{args: "limit --texts /does/not/exist --duration 1ms", want: "texts"},
 		{args: "history --depth 0", want: "deep"},
+		{args: "search --megabytes 11", want: "megabytes"},
+		{args: "search --conversations 0", want: "conversations"},
 		{args: "group --senders 9 --members 2", want: "senders"},
+		{args: "mixed --people 9", want: "people"},
+		{args: "mixed --rate 0", want: "rate"},
+		{args: "mixed --rate -1", want: "rate"},
+		{args: "group --promise --rate 5", want: "alone", usage: true},
+		{args: "group --promise --url http://127.0.0.1:1", want: "no server answers"},
 		{args: "pairs surplus", want: "--help", usage: true},
 	} {
 		out, _, err := runBench(t, strings.Fields(tc.args)...)

@@ -352,9 +352,9 @@ func (f *Fanout) log(ctx context.Context, c parley.ConversationID, after parley.
 		return nil, err
 	}
 	unsay(entries)
-	told := make([]*Told, len(entries))
+	all, told := make([]Told, len(entries)), make([]*Told, len(entries))
 	for i := range entries {
-		told[i] = &Told{Entry: entries[i]}
+		all[i].Entry, told[i] = entries[i], &all[i]
 	}
 	return told, nil
 }

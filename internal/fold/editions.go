@@ -73,9 +73,9 @@ func errNoMessage() error {
 // read costs about as much as so many entries.
 const near = 16
 
-// runs puts numbers together into the stretches to read them in.
+// runs puts numbers, which it sorts, together into the stretches to read them
+// in.
 func runs(seqs []parley.Seq) []parley.Run {
-	seqs = slices.Clone(seqs)
 	slices.Sort(seqs)
 	var out []parley.Run
 	for _, s := range seqs {

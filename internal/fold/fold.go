@@ -82,7 +82,7 @@ func (f Folder) Deleted(ctx context.Context, c parley.ConversationID, entries []
 
 // about returns the acts on all that entries say and add to.
 func (f Folder) about(ctx context.Context, c parley.ConversationID, entries []parley.Entry) ([]parley.Act, error) {
-	var about []parley.Seq
+	about := make([]parley.Seq, 0, len(entries))
 	for i := range entries {
 		if of, ok := subject(&entries[i]); ok {
 			about = append(about, of)
@@ -137,6 +137,10 @@ func (f Folder) Page(ctx context.Context, c parley.ConversationID, r Reader, ent
 	if err != nil {
 		return err
 	}
+	if len(acts) == 0 {
+		scrub(r, entries)
+		return nil
+	}
 	gone := goneOf(entries, acts)
 	folds, edits := folds(r, entries, acts)
 	bodies, err := f.bodies(ctx, c, entries, edits)
@@ -159,6 +163,15 @@ func (f Folder) Page(ctx context.Context, c parley.ConversationID, r Reader, ent
 		e.Fold = fold
 	}
 	return nil
+}
+
+// scrub is Page where there are no acts, which is nearly everywhere.
+func scrub(r Reader, entries []parley.Entry) {
+	for i := range entries {
+		if e := &entries[i]; len(e.Withheld) > 0 || erased(e) {
+			*e = Scrub(r.User, *e, nil)
+		}
+	}
 }
 
 // folds works out what acts make of the messages among entries, and which

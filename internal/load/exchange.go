@@ -34,7 +34,7 @@ type exchange struct {
 
 	every time.Duration // between two offered messages; 0: closed loop
 	offer time.Duration // when the next one is due
-	turn  int           // whose turn it is
+	rota  rota          // whose turn it is
 
 	tally tally
 }
@@ -46,7 +46,7 @@ type flightOf struct {
 }
 
 func newExchange(o *Options, seats []*seat, lanes []*lane) (*exchange, error) {
-	x := &exchange{o: o, seats: seats, lanes: lanes}
+	x := &exchange{o: o, seats: seats, lanes: lanes, rota: inTurn(lanes)}
 	var err error
 	if x.names, err = newNamer(o.Rand); err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (x *exchange) settleFlight(l *lane, f *flight) {
 	f.live = false
 	l.under--
 	x.under--
-	x.tally.complete(x.loop.now, f.due)
+	x.tally.complete(x.loop.now, f.due, l.crowd)
 	if x.every == 0 && !x.quiet {
 		x.post(l, x.loop.now)
 	}
@@ -289,10 +289,9 @@ func (x *exchange) pump() time.Duration {
 		return next
 	}
 	for x.offer <= now && x.offer < x.tally.until {
-		if !x.post(x.lanes[x.turn], x.offer) {
+		if !x.post(x.rota.next(), x.offer) {
 			x.tally.unsent++
 		}
-		x.turn = (x.turn + 1) % len(x.lanes)
 		x.offer += x.every
 	}
 	return min(next, x.offer-now)

@@ -17,6 +17,7 @@ type lane struct {
 	recipients int    // devices but the sender's own that must hold each message
 	window     int    // messages under way at once
 	quota      uint64 // messages to be sent at all
+	crowd      bool   // its messages are counted apart, too: many must hear them
 	next       uint64 // number of the next message
 	flights    []flight
 	under      int // messages under way

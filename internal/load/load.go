@@ -1,5 +1,5 @@
 // Package load is a load laid upon a server from outside, over real sockets:
-// the workloads W1 (pairs), W2 (idle), W3 (group) and W4 (history), and the
+// the workloads W1 (pairs), W2 (idle), W3 (group, mixed), W4 (history), search, and the
 // limit, a bare loop that speaks the same frames and does nothing else.
 //
 // One goroutine drives all connections through epoll and scans what the server

@@ -1,12 +1,14 @@
 package load
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestResolve(t *testing.T) {
@@ -55,6 +57,71 @@ func TestPlansAreBounded(t *testing.T) {
 	}
 	if err := checkLoad(2, 0, 10); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCut wants everybody in one group, and nobody in one by themself.
+func TestCut(t *testing.T) {
+	for n := minMixed; n < 2000; n++ {
+		sum := 0
+		for _, size := range cut(n) {
+			if sum += size; size < 2 || size > 50+groupSizes[0] {
+				t.Fatalf("%d people: a group of %d", n, size)
+			}
+		}
+		if sum != n {
+			t.Fatalf("%d people: %d in groups", n, sum)
+		}
+	}
+}
+
+// TestRota kills shares that are not what they are said to be, that come in
+// bursts, and lanes that never have their turn.
+func TestRota(t *testing.T) {
+	r := rota{{weight: shareDirect}, {weight: shareGroups}, {weight: shareCrowds}}
+	for i := range 12 {
+		s := &r[i%3]
+		s.lanes = append(s.lanes, newLane(i, nil, nil, 1, 1))
+	}
+	turns := map[uint32]int{}
+	last := 0
+	for i := range 1200 {
+		l := r.next()
+		turns[l.index]++
+		if l.index%3 == 2 {
+			if gap := i - last; last > 0 && gap != 100 {
+				t.Errorf("%d messages between two to everybody", gap)
+			}
+			last = i
+		}
+	}
+	for i := range uint32(12) {
+		if want := [...]int{270, 27, 3}[i%3]; turns[i] != want {
+			t.Errorf("lane %d had %d turns, not %d", i, turns[i], want)
+		}
+	}
+}
+
+// TestWithin kills a promise that is kept on paper: by everything else than the
+// messages to everybody, by leaving messages out, or by sending none.
+func TestWithin(t *testing.T) {
+	fast, slow := &Latency{P99: 900}, &Latency{P99: 1100}
+	for _, tc := range []struct {
+		rep Report
+		ok  bool
+	}{
+		{Report{EndToEnd: fast}, true}, {Report{EndToEnd: slow}, false}, {Report{EndToEnd: slow, LastMember: fast}, true},
+		{Report{EndToEnd: fast, LastMember: slow}, false}, {Report{EndToEnd: fast, Unsent: 1}, false}, {Report{}, false},
+	} {
+		if err := tc.rep.Within(time.Second); (err == nil) != tc.ok || err != nil && !errors.Is(err, ErrSlow) {
+			t.Errorf("%+v: %v", tc.rep, err)
+		}
+		if err := tc.rep.Within(0); err != nil {
+			t.Errorf("asked for nothing: %v", err)
+		}
+	}
+	if plan, within := Promise(); plan.Members != 1000 || plan.Rate != 20 || within != time.Second {
+		t.Errorf("promised: %v within %v", plan, within)
 	}
 }
 

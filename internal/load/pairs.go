@@ -74,13 +74,14 @@ type world struct {
 	conversations []*conversation
 }
 
-// lay connects seats, runs one round of lanes, and hangs up.
-func (w *world) lay(ctx context.Context, o *Options, seats []*seat, lanes []*lane, rate float64) (round, string, error) {
-	x, err := newExchange(o, seats, lanes)
+// lay connects seats, runs one round of those who speak, and hangs up.
+func (w *world) lay(ctx context.Context, o *Options, seats []*seat, speak rota, rate float64) (round, string, error) {
+	x, err := newExchange(o, seats, speak.lanes())
 	if err != nil {
 		return round{}, "", err
 	}
 	defer x.close()
+	x.rota = speak
 	if rate > 0 {
 		x.every = time.Duration(float64(time.Second) / rate)
 	}
@@ -117,7 +118,7 @@ func (w *world) namedPairs(ctx context.Context, o *Options, plan PairsPlan) (rou
 	for i := range lanes {
 		lanes[i] = newLane(i, w.conversations[i], seats[2*i], 1, window)
 	}
-	return w.lay(ctx, o, seats, lanes, plan.Rate)
+	return w.lay(ctx, o, seats, inTurn(lanes), plan.Rate)
 }
 
 // prepare finds the server, and n accounts on it.
@@ -206,5 +207,5 @@ func Group(ctx context.Context, o Options, plan GroupPlan) (*Report, error) {
 	for i := range lanes {
 		lanes[i] = newLane(i, c, seats[i], plan.Members-1, windowFor(plan.Window, plan.Rate, plan.Senders))
 	}
-	return o.report("group", plan, func() (round, string, error) { return w.lay(ctx, &o, seats, lanes, plan.Rate) })
+	return o.report("group", plan, func() (round, string, error) { return w.lay(ctx, &o, seats, inTurn(lanes), plan.Rate) })
 }

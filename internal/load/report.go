@@ -22,7 +22,7 @@ var errNothing = errors.New("the run was ended before anything was measured")
 // Report is what a run came to. Rates are per second of the measured span; a
 // part that was not measured is absent.
 type Report struct {
-	Workload    string       `json:"workload"` // pairs, group, idle, history, limit
+	Workload    string       `json:"workload"` // pairs, group, mixed, idle, history, search, limit
 	Plan        fmt.Stringer `json:"plan"`
 	Server      string       `json:"server"` // name/version, as its welcome says
 	Seconds     float64      `json:"seconds"`
@@ -38,12 +38,15 @@ type Report struct {
 	Ack      *Latency `json:"ack,omitzero"`
 	Arrival  *Latency `json:"arrival,omitzero"`    // at each recipient
 	EndToEnd *Latency `json:"end_to_end,omitzero"` // at the last recipient, acknowledged too
-	Read     *Latency `json:"read,omitzero"`
-	Sync     *Latency `json:"fdatasync,omitzero"` // of this disk, before the run: one append of 256 bytes and its sync
+	// LastMember is EndToEnd of the messages to everybody, among mixed ones.
+	LastMember *Latency `json:"last_member,omitzero"`
+	Read       *Latency `json:"read,omitzero"`
+	Sync       *Latency `json:"fdatasync,omitzero"` // of this disk, before the run: one append of 256 bytes and its sync
 
 	CPUPerMillion     float64 `json:"cpu_seconds_per_million,omitzero"` // of messages, or reads
-	CPUShare          float64 `json:"cpu_share,omitzero"`               // of one processor
-	MemoryBytes       int64   `json:"memory_bytes,omitzero"`            // resident, at the end
+	CPUPerDeliveries  float64 `json:"cpu_seconds_per_million_deliveries,omitzero"`
+	CPUShare          float64 `json:"cpu_share,omitzero"`    // of one processor
+	MemoryBytes       int64   `json:"memory_bytes,omitzero"` // resident, at the end
 	WrittenPerMessage float64 `json:"written_bytes_per_message,omitzero"`
 	DiskPerMessage    float64 `json:"disk_bytes_per_message,omitzero"`
 	MessagesOnDisk    uint64  `json:"messages_on_disk,omitzero"` // that DiskPerMessage is of: warm-up and drain too
@@ -108,8 +111,8 @@ func reportOf(workload string, plan fmt.Stringer, server string, r *round) *Repo
 		Deliveries: r.deliveries, DeliveriesPerSecond: perSecond(r.deliveries, r.seconds),
 		Ack: latencyOf(&r.acks), EndToEnd: latencyOf(&r.ends),
 		Faults: r.faults, Unanswered: r.unanswered, Unsent: r.unsent, GapReads: r.asked, Refused: r.refusals}
-	if workload == "group" {
-		rep.Arrival = latencyOf(&r.arrivals)
+	if rep.manyHear() {
+		rep.Arrival, rep.LastMember = latencyOf(&r.arrivals), latencyOf(&r.crowds)
 	}
 	rep.usage(&r.used, r.messages)
 	return rep
@@ -127,7 +130,13 @@ func (rep *Report) usage(u *usage, n uint64) {
 		rep.CPUPerMillion = u.cpu.Seconds() / float64(n) * 1e6
 		rep.WrittenPerMessage = float64(u.written) / float64(n)
 	}
+	if rep.manyHear() && rep.Deliveries > 0 {
+		rep.CPUPerDeliveries = u.cpu.Seconds() / float64(rep.Deliveries) * 1e6
+	}
 }
+
+// manyHear says that deliveries are another figure than messages.
+func (rep *Report) manyHear() bool { return rep.Workload == "group" || rep.Workload == "mixed" }
 
 func (rep *Report) note(format string, args ...any) {
 	rep.Notes = append(rep.Notes, fmt.Sprintf(format, args...))
@@ -162,7 +171,7 @@ func (rep *Report) WriteText(w io.Writer) error {
 	for _, l := range []struct {
 		name string
 		of   *Latency
-	}{{"ack", rep.Ack}, {"arrival", rep.Arrival}, {"end to end", rep.EndToEnd}, {"read", rep.Read}, {"fdatasync", rep.Sync}} {
+	}{{"ack", rep.Ack}, {"arrival", rep.Arrival}, {"end to end", rep.EndToEnd}, {"last member", rep.LastMember}, {"read", rep.Read}, {"fdatasync", rep.Sync}} {
 		if l.of != nil {
 			line(l.name, "p50 %.3f ms, p99 %.3f ms, max %.3f ms", l.of.P50, l.of.P99, l.of.Max)
 		}
@@ -197,7 +206,7 @@ func (rep *Report) writeRates(line lineWriter) {
 	if rep.Messages > 0 {
 		line("messages", "%.0f a second (%d)", rep.MessagesPerSecond, rep.Messages)
 	}
-	if rep.Workload == "group" {
+	if rep.manyHear() {
 		line("deliveries", "%.0f a second (%d)", rep.DeliveriesPerSecond, rep.Deliveries)
 	}
 	if rep.Reads > 0 {
@@ -214,6 +223,9 @@ func (rep *Report) writeCost(line lineWriter) {
 		line("processor", "%.1f s per million, %.0f %% of one", rep.CPUPerMillion, 100*rep.CPUShare)
 	} else if rep.Connections > 0 && rep.MemoryBytes > 0 {
 		line("processor", "%.2f %% of one", 100*rep.CPUShare)
+	}
+	if rep.CPUPerDeliveries > 0 {
+		line("", "%.2f s per million deliveries", rep.CPUPerDeliveries)
 	}
 	if rep.MemoryBytes > 0 {
 		line("memory", "%.1f MiB resident", float64(rep.MemoryBytes)/mib)

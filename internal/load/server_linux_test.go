@@ -84,6 +84,19 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// TestMixed wants messages of every kind, each heard by as many as belong to
+// its conversation, and the time to the last of everybody by itself.
+func TestMixed(t *testing.T) {
+	o := serve(t, asIs)
+	o.Duration = 500 * time.Millisecond
+	rep, err := load.Mixed(t.Context(), o, load.MixedPlan{People: 70, Rate: 400})
+	check(t, rep, err)
+	if rep.Messages == 0 || rep.LastMember == nil || rep.EndToEnd == nil || rep.LastMember.Count == 0 || rep.LastMember.Count > rep.EndToEnd.Count/40 ||
+		rep.Arrival == nil || rep.Deliveries <= rep.Messages || rep.GapReads != 0 {
+		t.Errorf("%+v", rep)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	rep, err := load.Idle(t.Context(), serve(t, asIs), load.IdlePlan{Connections: 20, Users: 3})
 	check(t, rep, err)
@@ -105,6 +118,25 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%+v", rep)
 		}
 		if filled := strings.Contains(said.String(), "filling"); filled != (i != 1) {
+			t.Errorf("run %d: said %q", i, &said)
+		}
+	}
+}
+
+// TestSearch wants the one message found again and again, and a second run that
+// writes nothing more; text beyond what one search looks at is a fault.
+func TestSearch(t *testing.T) {
+	o := serve(t, asIs)
+	plan := load.SearchPlan{Conversations: 3, Megabytes: 1}
+	for i := range 2 {
+		var said bytes.Buffer
+		o.Progress = &said
+		rep, err := load.Search(t.Context(), o, plan)
+		check(t, rep, err)
+		if rep.Reads == 0 || rep.Read == nil {
+			t.Errorf("%+v", rep)
+		}
+		if filled := strings.Contains(said.String(), "filling"); filled != (i == 0) {
 			t.Errorf("run %d: said %q", i, &said)
 		}
 	}

@@ -29,6 +29,7 @@ type tally struct {
 	committed   uint64        // completed at all
 	acks, ends  Histogram
 	arrivals    Histogram // of each recipient
+	crowds      Histogram // end to end, of lanes that speak to a crowd
 	second      Histogram // end to end, since the last line of progress
 	refusals    map[parley.Code]uint64
 	asked       uint64 // gaps that had to be filled by a read
@@ -55,7 +56,7 @@ func (t *tally) delivery(now, due time.Duration) {
 	}
 }
 
-func (t *tally) complete(now, due time.Duration) {
+func (t *tally) complete(now, due time.Duration, crowd bool) {
 	t.committed++
 	t.second.Record(now - due)
 	if t.within(now) {
@@ -63,6 +64,9 @@ func (t *tally) complete(now, due time.Duration) {
 	}
 	if t.within(due) {
 		t.ends.Record(now - due)
+		if crowd {
+			t.crowds.Record(now - due)
+		}
 	}
 }
 
@@ -87,6 +91,7 @@ func (t *tally) add(u *tally) {
 	t.acks.Add(&u.acks)
 	t.ends.Add(&u.ends)
 	t.arrivals.Add(&u.arrivals)
+	t.crowds.Add(&u.crowds)
 	for code, n := range u.refusals {
 		if t.refusals == nil {
 			t.refusals = map[parley.Code]uint64{}

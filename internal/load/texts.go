@@ -90,6 +90,18 @@ func (t *texts) appendBody(dst []byte) []byte {
 	return append(append(append(dst, '"'), t.pool[at:at+textBytes]...), `"}`...)
 }
 
+// mean is how long a text is, in bytes, give or take what JSON escapes.
+func (t *texts) mean() float64 {
+	if len(t.lines) == 0 {
+		return textBytes
+	}
+	sum := 0
+	for _, l := range t.lines {
+		sum += len(l) - len(`""`)
+	}
+	return float64(sum) / float64(len(t.lines))
+}
+
 // seedOf draws a seed for a choice that need not be secret.
 func seedOf(r io.Reader) (uint64, error) {
 	var b [8]byte

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,9 +17,16 @@ const (
 	MaxWords = 8
 )
 
-// terms is what a text must hold, each in lower case. A text holds a term also
-// within a word: languages that write without spaces have no words to find.
-type terms [][]rune
+// terms is what a text must hold. A text holds a term also within a word:
+// languages that write without spaces have no words to find.
+type terms []term
+
+// term is in lower case.
+type term struct {
+	runes []rune
+	ascii []byte // the same; nil if there are other letters in it
+	upper byte   // the first of ascii in upper case
+}
 
 // parse splits what a person typed at white space, except within double
 // quotes.
@@ -38,7 +46,7 @@ func parse(query string) (terms, error) {
 		}
 		for _, w := range words {
 			if w != "" {
-				out = append(out, lower(w))
+				out = append(out, termOf(w))
 			}
 		}
 	}
@@ -48,12 +56,25 @@ func parse(query string) (terms, error) {
 	return out, nil
 }
 
-func lower(s string) []rune {
-	rs := []rune(s)
-	for i := range rs {
-		rs[i] = fold(rs[i])
+func termOf(s string) term {
+	t := term{runes: []rune(s)}
+	for i := range t.runes {
+		t.runes[i] = fold(t.runes[i])
 	}
-	return rs
+	if low := string(t.runes); isASCII(low) {
+		t.ascii = []byte(low)
+		t.upper = bytes.ToUpper(t.ascii[:1])[0]
+	}
+	return t
+}
+
+func isASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // fold makes a letter that is written in two cases one.
@@ -67,21 +88,68 @@ func fold(r rune) rune {
 	return unicode.ToLower(r)
 }
 
-// match returns where text holds each of the terms for the first time, in
-// bytes from and to; false if it lacks one.
-func (t terms) match(text []byte) (found [][2]int, ok bool) {
-	for _, term := range t {
-		from, to := index(text, term)
-		if from < 0 {
-			return nil, false
-		}
-		found = append(found, [2]int{from, to})
+// in reports whether text holds each of the terms.
+func (t terms) in(text []byte) bool {
+	if len(t) == 0 {
+		return true
 	}
-	return found, true
+	ascii := isASCII(text)
+	for i := range t {
+		if from, _ := t[i].find(text, ascii); from < 0 {
+			return false
+		}
+	}
+	return true
 }
 
-// index returns where text first holds term, -1 if nowhere. It makes no
-// garbage: nearly every text is looked at in vain.
+// spans returns where text, which holds each of the terms, does for the first
+// time, in bytes from and to.
+func (t terms) spans(text []byte) (found [][2]int) {
+	ascii := isASCII(text)
+	for i := range t {
+		from, to := t[i].find(text, ascii)
+		found = append(found, [2]int{from, to})
+	}
+	return found
+}
+
+// find returns where text first holds t, -1 if nowhere; ascii says what
+// isASCII says of the text. It makes no garbage: nearly every text is looked at
+// in vain. In any other text than an ASCII one even an ASCII letter may be
+// written by another one: K has two forms.
+func (t *term) find(text []byte, ascii bool) (from, to int) {
+	switch {
+	case !ascii:
+		return index(text, t.runes)
+	case t.ascii == nil:
+		return -1, -1
+	}
+	lower, upper := -1, -1 // where the first letter stands next, or the end
+	for at := 0; ; at++ {
+		if lower < at {
+			lower = at + until(text[at:], t.ascii[0])
+		}
+		if upper < at {
+			upper = at + until(text[at:], t.upper)
+		}
+		if at = min(lower, upper); at == len(text) {
+			return -1, -1
+		}
+		if end := prefix(text[at:], t.runes); end > 0 {
+			return at, at + end
+		}
+	}
+}
+
+// until is how far it is to the first c, or to the end.
+func until(text []byte, c byte) int {
+	if n := bytes.IndexByte(text, c); n >= 0 {
+		return n
+	}
+	return len(text)
+}
+
+// index is find for any text.
 func index(text []byte, term []rune) (from, to int) {
 	for i := 0; i < len(text); {
 		r, n := next(text[i:])

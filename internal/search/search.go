@@ -34,6 +34,9 @@ const (
 	// firstPage and maxPage are the entries read of a conversation at a time:
 	// few, until it is known to hold much of what is newest.
 	firstPage, maxPage = 32, 512
+	// stride is how much text is looked at, about, between two moments at which
+	// a search may end.
+	stride = 64 << 10
 	// rowsAtOnce is how many conversations are listed at a time.
 	rowsAtOnce = 500
 )
@@ -147,7 +150,7 @@ func (s *scan) begin(from place) error {
 		if err := s.open(l, from); err != nil {
 			return err
 		}
-		if len(l.entries) > 0 {
+		if len(l.steps) > 0 {
 			s.logs = append(s.logs, l)
 		}
 	}
@@ -199,78 +202,100 @@ func (s *scan) open(l *log, from place) error {
 	return s.refill(l)
 }
 
-// refill reads the next older entries of l.
-func (s *scan) refill(l *log) (err error) {
+// refill reads the next older entries of l. Of those that are not what is
+// searched for it keeps only where they stand, and that of few.
+func (s *scan) refill(l *log) error {
 	if l.before <= max(l.row.Since, 1) {
 		return nil
 	}
-	l.entries, _, err = s.s.history.ReadBefore(s.ctx, s.reader, l.row.Conversation, l.before, l.page)
+	entries, _, err := s.s.history.ReadBefore(s.ctx, s.reader, l.row.Conversation, l.before, l.page)
 	if parley.CodeOf(err) == parley.NotFound {
 		return nil // the reader's no more
 	}
-	if n := len(l.entries); n > 0 {
-		l.before = l.entries[n-1].Seq
+	if err != nil || len(entries) == 0 {
+		return err
 	}
-	l.page = min(2*l.page, maxPage)
-	return err
+	last := len(entries) - 1
+	l.before, l.page = entries[last].Seq, min(2*l.page, maxPage)
+	size := 0
+	for i := range entries {
+		e := &entries[i]
+		size += len(e.Body.Data)
+		switch {
+		case s.wants(l, e):
+			l.steps = append(l.steps, step{at: placeOf(e), entry: e, bytes: size})
+		case i == last || size >= stride:
+			l.steps = append(l.steps, step{at: placeOf(e), bytes: size})
+		default:
+			continue
+		}
+		size = 0
+	}
+	return nil
 }
 
-// run looks at entries from the newest back.
+// run goes from the newest back.
 func (s *scan) run() (Page, error) {
 	var page Page
 	for len(s.logs) > 0 {
 		l := s.logs[0]
-		e := &l.entries[0]
-		if !s.query.After.IsZero() && e.At.Before(s.query.After) {
+		at := l.steps[0]
+		if !s.query.After.IsZero() && at.at.at.Before(s.query.After) {
 			heap.Pop(&s.logs) // all that is older, too
 			continue
 		}
-		if f, ok := s.judge(l, e); ok {
-			page.Found = append(page.Found, f)
+		if at.entry != nil {
+			page.Found = append(page.Found, s.found(at.entry))
 		}
-		at := placeOf(e)
-		s.bytes += len(e.Body.Data)
-		if l.entries = l.entries[1:]; len(l.entries) == 0 {
+		s.bytes += at.bytes
+		if l.steps = l.steps[1:]; len(l.steps) == 0 {
 			if err := s.refill(l); err != nil {
 				return Page{}, err
 			}
 		}
-		if len(l.entries) == 0 {
+		if len(l.steps) == 0 {
 			heap.Pop(&s.logs)
 		} else {
 			heap.Fix(&s.logs, 0)
 		}
 		full := len(page.Found) == s.query.Limit || s.bytes >= maxBytes || s.s.now().After(s.end)
 		if full && len(s.logs) > 0 {
-			page.Next = at.String()
+			page.Next = at.at.String()
 			break
 		}
 	}
 	return page, nil
 }
 
-// judge reports whether e is what is searched for.
-func (s *scan) judge(l *log, e *parley.Entry) (Found, bool) {
-	if e.Kind != parley.KindMessage || e.Body.Type != parley.TextPlain || s.query.Sender != "" && e.Sender != s.query.Sender {
-		return Found{}, false
-	}
-	spans, ok := s.words.match(e.Body.Data)
-	if !ok || l.hidden(e.Seq) {
-		return Found{}, false
-	}
+// wants reports whether e is what is searched for.
+func (s *scan) wants(l *log, e *parley.Entry) bool {
+	return e.Kind == parley.KindMessage && e.Body.Type == parley.TextPlain && (s.query.Sender == "" || e.Sender == s.query.Sender) &&
+		s.words.in(e.Body.Data) && !l.hidden(e.Seq)
+}
+
+// found says where in e the words stand.
+func (s *scan) found(e *parley.Entry) Found {
+	spans := s.words.spans(e.Body.Data)
 	for i := range spans {
 		spans[i] = [2]int{units(e.Body.Data, spans[i][0]), units(e.Body.Data, spans[i][1])}
 	}
 	slices.SortFunc(spans, func(a, b [2]int) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
-	return Found{Entry: *e, Spans: slices.Compact(spans)}, true
+	return Found{Entry: *e, Spans: slices.Compact(spans)}
 }
 
 // log is one conversation on its way back.
 type log struct {
-	row     parley.Row
-	entries []parley.Entry // read and not looked at, the newest first
-	before  parley.Seq     // what is read next lies before
-	page    int
+	row    parley.Row
+	steps  []step     // read and not passed, the newest first
+	before parley.Seq // what is read next lies before
+	page   int
+}
+
+// step is an entry to stop at: what is searched for, or one of the others.
+type step struct {
+	at    place
+	entry *parley.Entry // nil: one of the others
+	bytes int           // text from the step before up to this one
 }
 
 // hidden reports whether the reader deleted an entry for themselves.
@@ -285,7 +310,7 @@ type logs []*log
 
 func (h logs) Len() int           { return len(h) }
 func (h logs) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h logs) Less(i, j int) bool { return placeOf(&h[j].entries[0]).beyond(&h[i].entries[0]) }
+func (h logs) Less(i, j int) bool { return h[j].steps[0].at.past(h[i].steps[0].at) }
 
 // Push implements heap.Interface.
 func (h *logs) Push(x any) { *h = append(*h, x.(*log)) }
@@ -308,16 +333,18 @@ type place struct {
 
 func placeOf(e *parley.Entry) place { return place{e.At, e.Conversation, e.Seq} }
 
-// beyond reports whether e comes before p in that order, so that it was looked
-// at when the search stood at p.
-func (p place) beyond(e *parley.Entry) bool {
-	switch c := e.At.Compare(p.at); {
+// beyond reports whether e was looked at when the search stood at p.
+func (p place) beyond(e *parley.Entry) bool { return p.past(placeOf(e)) }
+
+// past reports whether q comes before p in that order, or is p.
+func (p place) past(q place) bool {
+	switch c := q.at.Compare(p.at); {
 	case c != 0:
 		return c > 0
-	case e.Conversation != p.conversation:
-		return e.Conversation > p.conversation
+	case q.conversation != p.conversation:
+		return q.conversation > p.conversation
 	}
-	return e.Seq >= p.seq
+	return q.seq >= p.seq
 }
 
 // String returns p as a cursor.

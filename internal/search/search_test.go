@@ -116,6 +116,9 @@ func TestWords(t *testing.T) {
 		{"x", "", ""},
 		{"aab", "aaab", "aab"},
 		{"привет", "ПРИВЕТ", "ПРИВЕТ"},
+		{"kelvin", "273 \u212Aelvin", "\u212Aelvin"},
+		{"\u212Aelvin", "273 KELVIN", "KELVIN"},
+		{"ab", "AaAb", "Ab"},
 	} {
 		w := &world{}
 		w.say("c1", 1, "u-a", c.text)
@@ -130,6 +133,28 @@ func TestWords(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%q in %q: found %q, want %q", c.query, c.text, got, c.want)
+		}
+	}
+}
+
+// TestFindsASCII compares the quick way through a text with the one for any.
+func TestFindsASCII(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	random := func(n int) string {
+		b := make([]byte, r.IntN(n))
+		for i := range b {
+			b[i] = "abAB1"[r.IntN(5)]
+		}
+		return string(b)
+	}
+	for range 20_000 {
+		text, query := []byte(random(12)), termOf("a"+random(3))
+		if r.IntN(2) == 0 {
+			query = termOf("1" + random(3))
+		}
+		from, to := query.find(text, true)
+		if wantFrom, wantTo := index(text, query.runes); from != wantFrom || to != wantTo {
+			t.Fatalf("%s in %s: %d to %d, want %d to %d", query.ascii, text, from, to, wantFrom, wantTo)
 		}
 	}
 }

@@ -102,30 +102,38 @@ func appendUUID(b []byte, s string) ([]byte, bool) {
 	return append(b, raw[:]...), true
 }
 
+// maxIDText is how long an id reads that is not written as it is.
+const maxIDText = 36
+
 // takeID reads an id and returns what follows it.
 func takeID[T ~string](b []byte) (T, []byte, error) {
+	var text [maxIDText]byte
+	id, rest, err := appendIDText(text[:0], b)
+	return T(id), rest, err
+}
+
+// appendIDText adds to out, which is empty, what an id reads, and returns what
+// follows it in b. An id that is written as it is is returned as part of b.
+func appendIDText(out, b []byte) (id, rest []byte, err error) {
 	if len(b) == 0 {
-		return "", nil, errShort
+		return nil, nil, errShort
 	}
 	tag, b := b[0], b[1:]
 	if tag < tagLong {
 		if tag > maxRawID {
-			return "", nil, errors.New("pebblestore: unknown id tag")
+			return nil, nil, errors.New("pebblestore: unknown id tag")
 		}
 		if len(b) < int(tag) {
-			return "", nil, errShort
+			return nil, nil, errShort
 		}
-		return T(b[:tag]), b[tag:], nil
+		return b[:tag], b[tag:], nil
 	}
 	if tag == tagLong {
-		s, rest, err := takeBytes(b)
-		return T(s), rest, err
+		return takeBytes(b)
 	}
 	if len(b) < 16 {
-		return "", nil, errShort
+		return nil, nil, errShort
 	}
-	var text [36]byte
-	out := text[:0]
 	switch {
 	case tag == tagUUID:
 		h := hex.AppendEncode(nil, b[:16])
@@ -140,7 +148,7 @@ func takeID[T ~string](b []byte) (T, []byte, error) {
 	default:
 		out = base32Text(append(out, tag&0x7f), b[:16])
 	}
-	return T(out), b[16:], nil
+	return out, b[16:], nil
 }
 
 // A number in a key is written so that bytes sort as numbers do: small ones

@@ -125,6 +125,7 @@ func (v *view) entries(c parley.ConversationID, after parley.Seq, limit int) (ou
 		LowerBound: appendSeq(prefix[:len(prefix):len(prefix)], uint64(after)+1),
 		UpperBound: upperBound(prefix),
 	})
+	var p page
 	if err != nil {
 		return nil, readErr("entries", err)
 	}
@@ -137,10 +138,14 @@ func (v *view) entries(c parley.ConversationID, after parley.Seq, limit int) (ou
 		}
 	}()
 	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
-		_, seq, err := takeEntryKey(it.Key())
+		n, rest, err := takeSeq(it.Key()[len(prefix):]) // the bounds begin with prefix
+		if err == nil && len(rest) != 0 {
+			err = errKey
+		}
 		if err != nil {
 			return nil, corrupt("entry key", err)
 		}
+		seq := parley.Seq(n)
 		if want := after + parley.Seq(len(out)) + 1; seq != want {
 			return nil, corrupt("entries", fmt.Errorf("number %d where %d belongs", seq, want))
 		}
@@ -148,11 +153,10 @@ func (v *view) entries(c parley.ConversationID, after parley.Seq, limit int) (ou
 		if err != nil {
 			return nil, readErr("entries", err)
 		}
-		e, err := decodeEntry(value, c, seq)
-		if err != nil {
+		out = append(p.room(out, limit), parley.Entry{Conversation: c, Seq: seq})
+		if err := p.decode(value, &out[len(out)-1]); err != nil {
 			return nil, corrupt("entry", err)
 		}
-		out = append(out, e)
 	}
 	if e := it.Error(); e != nil {
 		return nil, readErr("entries", e)

@@ -135,6 +135,14 @@ func entryCount(b []byte, seq parley.Seq) (uint64, error) {
 
 func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entry, error) {
 	e := parley.Entry{Conversation: c, Seq: seq}
+	var p page
+	err := p.decode(b, &e)
+	return e, err
+}
+
+// decode reads what appendEntry wrote into e, which has its key already.
+func (p *page) decode(b []byte, e *parley.Entry) error {
+	seq := e.Seq
 	r := reader{b: b}
 	flags, code, more := r.entryHead()
 	e.Kind = word(&r, code, kindCodes)
@@ -142,7 +150,7 @@ func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entr
 	if flags&entryHasOthers != 0 {
 		e.Count -= r.uvarint()
 	}
-	e.Sender, e.Device = readID[parley.UserID](&r), readID[parley.DeviceID](&r)
+	e.Sender, e.Device = parley.UserID(p.name(&r)), parley.DeviceID(p.name(&r))
 	width := 6
 	if flags&entryWideTime != 0 {
 		width = 8
@@ -152,7 +160,7 @@ func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entr
 		ms = ms<<8 | uint64(c)
 	}
 	e.At = time.UnixMilli(int64(ms)).UTC()
-	e.ID = readID[parley.MessageID](&r)
+	e.ID = parley.MessageID(p.id(&r))
 	if flags&entryPlain != 0 {
 		e.Body.Type = parley.TextPlain
 	} else {
@@ -172,9 +180,9 @@ func decodeEntry(b []byte, c parley.ConversationID, seq parley.Seq) (parley.Entr
 	}
 	e.Forwarded = more&moreForwarded != 0
 	if r.err == nil && len(r.b) > 0 {
-		e.Body.Data = append([]byte(nil), r.b...)
+		e.Body.Data = p.keep(r.b)
 	}
-	return e, r.err
+	return r.err
 }
 
 // entryHead reads how an entry begins.
