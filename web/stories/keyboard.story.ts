@@ -68,7 +68,10 @@ story("shortcuts: the sheet, the search, the next conversation, and Escape", asy
   const [bo, cleo] = await Promise.all([w.terminal("bo"), w.terminal("cleo")]);
   await bo.send(`@${ada.handle}`, "from bo");
   await ada.tab.row(bo.handle).waitFor();
+  await ada.tab.open(bo.handle);
   await cleo.send(`@${ada.handle}`, "from cleo");
+  await ada.tab.open(cleo.handle);
+  await ada.tab.goto();
   await ada.tab.row(cleo.handle).waitFor();
 
   await page.keyboard.press("?");
