@@ -156,8 +156,16 @@ export class Tab {
   async open(title: string): Promise<void> {
     const requests = this.side.getByRole("button", { name: /^Message requests/ });
     await this.row(title).or(requests).first().waitFor();
-    if ((await this.row(title).count()) === 0) await requests.click();
-    await this.row(title).click();
+    // A conversation moves between the list and the requests while somebody is let in.
+    await expect
+      .poll(
+        async () => {
+          if ((await this.row(title).count()) === 0 && (await requests.isVisible())) await requests.click({ timeout: 2_000 }).catch(() => undefined);
+          return this.row(title).click({ timeout: 2_000 }).then(() => true, () => false);
+        },
+        { timeout: soon },
+      )
+      .toBe(true);
     await this.heading(title).waitFor();
     const accept = this.button("Accept", this.main);
     if (await accept.isVisible()) await accept.click();
