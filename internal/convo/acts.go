@@ -114,7 +114,11 @@ func (p *plan) delete(post *parley.Post, m parley.Member) (ruling, error) {
 		}
 		return p.again(found)
 	}
-	return p.entry(post, t, withPin(p.state, post.Ref, false))
+	r, err := p.entry(post, t, withPin(p.state, post.Ref, false))
+	// It says nothing and takes something away: also from who blocks its
+	// sender by now, if they had the message.
+	r.entry.Withheld = t.entry.Withheld
+	return r, err
 }
 
 // react judges a feeling about a message, or its taking back.

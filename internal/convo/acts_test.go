@@ -326,6 +326,10 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("%s is withheld from %s", what, got)
 		}
 	}
+	// A delete takes something from them, and is theirs.
+	if got := withheld(p.must(p.post("u-m", parley.KindDelete, before, ""))); got != "[]" {
+		t.Errorf("a delete of what they had is withheld from %s", got)
+	}
 	p.blocks.set("u-o", "u-m", false)
 	p.blocks.set("u-n", "u-m", false)
 	if got := withheld(p.say("u-m", "again")); got != "[]" {
