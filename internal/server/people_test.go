@@ -21,9 +21,10 @@ import (
 // both runs a story on one server, and where every call goes to the next of
 // three.
 func both(t *testing.T, story func(t *testing.T, w *world)) {
+	t.Parallel() // three nodes take their time to agree who they are
 	private := func(c *server.Config) { c.PrivateWebhooks = true }
-	t.Run("one node", func(t *testing.T) { story(t, start(t, memstore.New(), private)) })
-	t.Run("three nodes", func(t *testing.T) { story(t, cluster3(t, memstore.New(), private)) })
+	t.Run("one node", func(t *testing.T) { t.Parallel(); story(t, start(t, memstore.New(), private)) })
+	t.Run("three nodes", func(t *testing.T) { t.Parallel(); story(t, cluster3(t, memstore.New(), private)) })
 }
 
 // object is a JSON object.
