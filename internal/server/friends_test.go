@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/store/memstore"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -114,6 +115,30 @@ func contactsAndBlocks(t *testing.T, w *world) {
 	}
 	w.say(bob, d.ID, "b3", "and to you")
 	hers.hears("b3")
+}
+
+// TestBlockedStranger kills a request of somebody who was blocked before they
+// ever wrote.
+func TestBlockedStranger(t *testing.T) {
+	w := start(t, memstore.New())
+	alice, bob := w.register("alice"), w.register("bob")
+	phone := w.caughtUp(bob, "let me in")
+	w.contact(bob, "alice", "blocked", 1)
+	w.contact(alice, "bob", "requested", 1)
+	d := w.direct(alice, "bob")
+	w.say(alice, d.ID, "m2", "let me in")
+	note := w.direct(bob, "bob")
+	w.say(bob, note.ID, "end", "a note")
+	phone.hears("end")
+	if r := w.row(bob, d.ID); r != nil && (r.Request || r.Unread != 0 || r.Last != nil) {
+		t.Errorf("bob's row: %+v", r)
+	}
+	if got := get[wire.List[wire.Contact]](w, bob, "/v1/contacts"); len(got.Items) != 1 || got.Items[0].State != "blocked" {
+		t.Errorf("bob's contacts: %+v", got.Items)
+	}
+	if strings.Contains(w.everywhere(bob, d.ID, "let"), "let me in") {
+		t.Error("bob comes upon what he was told")
+	}
 }
 
 // TestWishes is what one device does for the others of its user.
