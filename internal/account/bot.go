@@ -101,6 +101,9 @@ func (a *Accounts) CreateBot(ctx context.Context, owner parley.UserID, handle, n
 		return Bot{}, "", "", failed(op, err)
 	}
 	a.log.Info("bot registered", "user", string(n.user))
+	if webhook != "" {
+		a.webhookChanged(n.user)
+	}
 	bot, err = a.bot(ctx, n.profile.user(n.user))
 	return bot, n.token, secret, failed(op, err)
 }

@@ -144,9 +144,13 @@ func TestUpdateAndRenewBot(t *testing.T) {
 	})
 	me := w.register("ann").User.ID
 	b := w.bot(me, "robot", "")
-	if b.secret != "" || b.Webhook != nil {
-		t.Errorf("%+v", b)
+	if b.secret != "" || b.Webhook != nil || told != 0 {
+		t.Errorf("%+v, of which %d were told", b, told)
 	}
+	if w.bot(me, "hooked", hookURL); told != 1 {
+		t.Errorf("of a new webhook %d were told", told) // else it waits until somebody looks
+	}
+	told = 0
 	name, url, none, bad := "Robby", hookURL, "", "ftp://x.org"
 	got, hookSecret, err := w.UpdateBot(t.Context(), me, b.User.ID, BotChange{Name: &name, Webhook: &url})
 	if err != nil || got.User.Name != "Robby" || got.Webhook == nil || got.Webhook.URL != url || got.Webhook.Secret != hookSecret || told != 1 {

@@ -164,7 +164,7 @@ func (h *house) as(part, method, path, body string) (status int, raw string) {
 	if part != "none" {
 		headers = append(headers, "Authorization: Bearer "+h.tokens[part])
 	}
-	res, got := h.do(method, h.names.Replace(path), h.names.Replace(body), headers...)
+	res, got := h.do(method, h.names.Replace(path), strings.ReplaceAll(h.names.Replace(body), "{part}", part), headers...)
 	return res.StatusCode, string(got)
 }
 

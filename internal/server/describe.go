@@ -48,10 +48,10 @@ func (d describer) Describe(ctx context.Context, reader parley.UserID, rows []pa
 		if err := d.name(ctx, reader, &c, &w); err != nil {
 			return nil, err
 		}
-		if w.Request, err = d.request(ctx, reader, r, &w); err != nil {
+		if w.Last, err = d.last(ctx, r, &m, head); err != nil {
 			return nil, err
 		}
-		if w.Last, err = d.last(ctx, r, &m, head); err != nil {
+		if w.Request, err = d.request(ctx, reader, r, &w); err != nil {
 			return nil, err
 		}
 		out[i] = w
@@ -82,9 +82,11 @@ func (d describer) numbers(r *parley.Row) wire.Row {
 }
 
 // request reports whether a stranger began a conversation that the reader has
-// not answered: in what they said, or by making the stranger a contact.
+// not answered: in what they said, or by making the stranger a contact. A
+// stranger of whom the reader has not a word, whom they block perhaps, asks for
+// nothing.
 func (d describer) request(ctx context.Context, reader parley.UserID, r *parley.Row, w *wire.Row) (bool, error) {
-	if r.Kind != parley.Direct || r.Spoke || r.Count == 0 || w.With == nil || w.With.ID == string(reader) {
+	if r.Kind != parley.Direct || r.Spoke || w.Unread == 0 && w.Last == nil || w.With == nil || w.With.ID == string(reader) {
 		return false, nil
 	}
 	c, err := d.people.Contact(ctx, reader, parley.UserID(w.With.ID))

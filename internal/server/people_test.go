@@ -15,15 +15,25 @@ import (
 
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store/memstore"
+	"github.com/parley-im/parley/internal/store/pebblestore"
 	"github.com/parley-im/parley/wire"
 )
 
-// both runs a story on one server, and where every call goes to the next of
-// three.
+// both runs a story on one server, in memory and on disk, and where every call
+// goes to the next of three.
 func both(t *testing.T, story func(t *testing.T, w *world)) {
+	t.Parallel() // three nodes take their time to agree who they are
 	private := func(c *server.Config) { c.PrivateWebhooks = true }
-	t.Run("one node", func(t *testing.T) { story(t, start(t, memstore.New(), private)) })
-	t.Run("three nodes", func(t *testing.T) { story(t, cluster3(t, memstore.New(), private)) })
+	t.Run("one node", func(t *testing.T) { t.Parallel(); story(t, start(t, memstore.New(), private)) })
+	t.Run("on disk", func(t *testing.T) {
+		t.Parallel()
+		s, err := pebblestore.Open(pebblestore.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		story(t, start(t, s, private))
+	})
+	t.Run("three nodes", func(t *testing.T) { t.Parallel(); story(t, cluster3(t, memstore.New(), private)) })
 }
 
 // object is a JSON object.

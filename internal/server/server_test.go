@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,14 +43,25 @@ type world struct {
 
 func (w *world) url() string { return w.urls[int(w.next.Add(1))%len(w.urls)] }
 
-// cluster starts three nodes over one store.
+// cluster3 starts three nodes over one store, all at once: they take their
+// time to agree who they are.
 func cluster3(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
 	hub := clustertest.NewHub(1)
+	ids := []cluster.NodeID{"a", "b", "c"}
+	nodes, errs := make([]*world, len(ids)), make([]error, len(ids))
+	var starting sync.WaitGroup
+	for i, id := range ids {
+		bus := hub.Bus(id)
+		in := func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: bus} }
+		starting.Go(func() { nodes[i], errs[i] = launch(t, lasting{s}, append(slices.Clip(change), in)...) })
+	}
+	starting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
 	all := &world{t: t}
-	for _, id := range []cluster.NodeID{"a", "b", "c"} {
-		in := func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: hub.Bus(id)} }
-		w := start(t, lasting{s}, append(slices.Clip(change), in)...)
+	for _, w := range nodes {
 		all.srv, all.urls = w.srv, append(all.urls, w.urls...)
 	}
 	return all
@@ -61,9 +74,18 @@ func (lasting) Close() error { return nil }
 
 func start(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w, err := launch(t, s, change...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return w
+}
+
+// launch is start for any goroutine.
+func launch(t *testing.T, s store.Store, change ...func(*server.Config)) (*world, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
 	cfg := server.Config{Store: s, Listener: l, Hasher: cheap, NoRateLimits: true, Registration: account.Open}
 	for _, c := range change {
@@ -71,10 +93,10 @@ func start(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	}
 	srv, err := server.Start(t.Context(), cfg)
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, l.Close())
 	}
 	t.Cleanup(func() { _ = srv.Close(context.Background()) })
-	return &world{t: t, srv: srv, urls: []string{"http://" + l.Addr().String()}}
+	return &world{t: t, srv: srv, urls: []string{"http://" + l.Addr().String()}}, nil
 }
 
 // call makes one request and decodes its answer into out, failing unless the

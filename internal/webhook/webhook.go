@@ -33,8 +33,8 @@ const (
 	// before it is told.
 	rowsAtOnce, entriesAtOnce = 50, 100
 	// waitAtMost is how long a quiet inbox is waited for before the
-	// registration is looked at again.
-	waitAtMost = time.Minute
+	// registration is looked at again: another node may have changed it.
+	waitAtMost = lookEvery
 	// brokenPause is the rest after an error of our own.
 	brokenPause = 5 * time.Second
 )
