@@ -78,7 +78,7 @@ func (d *Device) chore(ctx context.Context) {
 		d.search(ctx)
 	case n == 1 && len(l.Blocks) > 0:
 		d.block(ctx, l.Blocks[d.intn(len(l.Blocks))])
-	case n == 2 && l.Leads != "":
+	case n > 0 && l.Leads != "":
 		d.manage(ctx, l.Leads, l.Wards[d.intn(len(l.Wards))])
 	case n == 3 && l.Leaves != "" && d.intn(3) == 0:
 		d.once(ctx, OpLeave, l.Leaves, d.cfg.User, func(ctx context.Context, id string) error { return d.api.Remove(ctx, l.Leaves, id, "me") })
