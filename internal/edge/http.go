@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-im/parley"
@@ -37,6 +38,10 @@ type call struct {
 	query  map[string]string // what the route takes, each at most once
 }
 
+// apiAsset is the description of the routes. It is the same for every Edge, and
+// takes longer to make than all the rest of one.
+var apiAsset = sync.OnceValue(func() asset { return newAsset("openapi.json", openAPI()) })
+
 // handler answers the public port.
 func (e *Edge) handler(app []asset) http.Handler {
 	mux := http.NewServeMux()
@@ -45,8 +50,7 @@ func (e *Edge) handler(app []asset) http.Handler {
 		mux.Handle(rt.method+" "+rt.path, e.serveRoute(rt))
 	}
 	mux.HandleFunc("GET /v1/connect", e.connect)
-	api := newAsset("openapi.json", openAPI())
-	for _, a := range append(app, api) {
+	for _, a := range append(app, apiAsset()) {
 		mux.Handle("GET "+a.pattern(), a)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { e.unrouted(w, r, mux) })

@@ -187,7 +187,7 @@ func (a *API) Remove(ctx context.Context, c, id, user string) error {
 // Search finds the newest messages that hold a text.
 func (a *API) Search(ctx context.Context, text string) ([]wire.Entry, error) {
 	var page wire.List[wire.Found]
-	_, err := a.Call(ctx, http.MethodGet, "/v1/search?"+url.Values{"q": {text}, "limit": {"50"}}.Encode(), nil, &page)
+	_, err := a.Call(ctx, http.MethodGet, "/v1/search?"+url.Values{"q": {text}, "limit": {"20"}}.Encode(), nil, &page)
 	entries := make([]wire.Entry, 0, len(page.Items))
 	for _, f := range page.Items {
 		entries = append(entries, f.Entry)

@@ -35,7 +35,7 @@ func checkActs(h History, f *Final) []Finding {
 			if e, ok := entryAt(canon[op.Conversation], op.Seq); op.Result == OK && (!ok || e.Kind != kindWithheld && (e.Kind != kindDelete || e.Ref != op.Target)) {
 				say("%s was acked as the delete of %d in %s at %d, where no such delete stands", op.ID, op.Target, op.Conversation, op.Seq)
 			}
-		case (op.Op == OpAdd || op.Op == OpRemove) && op.Result == OK && !stands(canon[op.Conversation], op.ID):
+		case (op.Op == OpAdd || op.Op == OpRemove || op.Op == OpLeave) && op.Result == OK && !stands(canon[op.Conversation], op.ID):
 			say("%s was acked as a change of members of %s and is lost", op.ID, op.Conversation)
 		}
 	}

@@ -205,13 +205,26 @@ func (s *tale) calm(converge, took time.Duration) {
 	s.add(Op{Op: OpCalm, Call: from})
 }
 
-// taleFaults are the ways to spoil the tale.
-var taleFaults = []struct {
+// spoiler is one way to spoil a tale.
+type spoiler struct {
 	name  string
 	check string // who must notice, and with which words
 	words string
 	spoil func(*tale)
-}{
+}
+
+// noticed spoils s and fails unless that is noticed.
+func (fault spoiler) noticed(t *testing.T, s *tale) {
+	t.Helper()
+	fault.spoil(s)
+	found := Check(s.h, s.f, Rules{Converge: 5 * time.Second})
+	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == fault.check && strings.Contains(f.Text, fault.words) }) {
+		t.Errorf("nothing like %s: %q among %d findings: %v", fault.check, fault.words, len(found), found)
+	}
+}
+
+// taleFaults are the ways to spoil the tale.
+var taleFaults = []spoiler{
 	{"an acked message is gone (ack before the write, no sync)", "C1", "is lost", func(s *tale) {
 		s.everybody(taleEntries(1, 2, 3, 4))
 	}},
@@ -310,14 +323,7 @@ var taleFaults = []struct {
 // looking dies here.
 func TestCheckerFails(t *testing.T) {
 	for _, fault := range taleFaults {
-		t.Run(fault.name, func(t *testing.T) {
-			s := newTale()
-			fault.spoil(s)
-			found := Check(s.h, s.f, Rules{Converge: 5 * time.Second})
-			if !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == fault.check && strings.Contains(f.Text, fault.words) }) {
-				t.Errorf("nothing like %s: %q among %d findings: %v", fault.check, fault.words, len(found), found)
-			}
-		})
+		t.Run(fault.name, func(t *testing.T) { fault.noticed(t, newTale()) })
 	}
 }
 

@@ -39,14 +39,14 @@ func (d *Device) act() {
 	}
 	draft := &Draft{ID: d.newID()}
 	var ok bool
-	switch n := d.intn(24); {
+	switch n := d.intn(40); {
 	case n < 2:
 		draft.Kind, draft.Text = kindEdit, "what "+draft.ID+" says instead"
 		draft.Conversation, draft.Target, ok = d.mem.mine(d.intn(1 << 20))
 	case n < 3:
 		draft.Kind = kindDelete
 		draft.Conversation, draft.Target, ok = d.mem.mine(d.intn(1 << 20))
-	case n < 6:
+	case n < 5:
 		draft.Kind, draft.Text = kindReaction, []string{"", "👍", "🌧️"}[d.intn(3)]
 		draft.Conversation = d.cfg.Conversations[d.intn(len(d.cfg.Conversations))]
 		draft.Target, ok = d.mem.recent(draft.Conversation, d.intn(6))
@@ -74,11 +74,11 @@ func (d *Device) liveOn(ctx context.Context) {
 func (d *Device) chore(ctx context.Context) {
 	l := d.cfg.Life
 	switch n := d.intn(4); {
-	case n == 0:
+	case n == 0 && d.intn(3) == 0:
 		d.search(ctx)
 	case n == 1 && len(l.Blocks) > 0:
 		d.block(ctx, l.Blocks[d.intn(len(l.Blocks))])
-	case n == 2 && l.Leads != "":
+	case n > 0 && l.Leads != "":
 		d.manage(ctx, l.Leads, l.Wards[d.intn(len(l.Wards))])
 	case n == 3 && l.Leaves != "" && d.intn(3) == 0:
 		d.once(ctx, OpLeave, l.Leaves, d.cfg.User, func(ctx context.Context, id string) error { return d.api.Remove(ctx, l.Leaves, id, "me") })
