@@ -56,10 +56,10 @@ func (h History) fold(ctx context.Context, c parley.ConversationID, r fold.Reade
 // Last returns the last entries of c up to to, ascending, at most limit, for a
 // reader whom Conversations.Get told of the membership m and the head.
 func (h History) Last(ctx context.Context, m *parley.Member, c parley.ConversationID, to, head parley.Seq, limit int) ([]parley.Entry, error) {
-	r := fold.Reader{User: m.User, Since: m.Since, Head: head}
+	r := fold.Reader{User: m.User, Since: m.Since, Head: head, Latest: m.Until == 0}
 	to = min(to, head)
 	after := max(m.Since-1, to-min(parley.Seq(limit), to))
-	told, err := h.between(ctx, c, r, m.Until == 0, after, to, limit)
+	told, err := h.between(ctx, c, r, after, to, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (h History) ByID(ctx context.Context, reader parley.UserID, c parley.Conver
 // Editions returns what a message said first and with each edit; none if it
 // was deleted. It is not_found for a number that is no message of the reader's.
 func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error) {
-	r, _, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, err
 	}
@@ -98,30 +98,31 @@ func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.Co
 // Reactors returns every reaction to a message, and whose it is. It
 // is not_found as Editions is.
 func (h History) Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error) {
-	r, _, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, err
 	}
 	return h.Folder.Reactors(ctx, c, r, seq)
 }
 
-// reader is how much of c the user may read, and whether the user still belongs.
-func (h History) reader(ctx context.Context, user parley.UserID, c parley.ConversationID) (r fold.Reader, belongs bool, err error) {
+// reader is how much of c the user may read. Who left is not told where c
+// stands.
+func (h History) reader(ctx context.Context, user parley.UserID, c parley.ConversationID) (fold.Reader, error) {
 	_, m, head, err := h.Conversations.Get(ctx, user, c)
-	return fold.Reader{User: user, Since: m.Since, Head: head}, m.Until == 0, err
+	return fold.Reader{User: user, Since: m.Since, Head: head, Latest: m.Until == 0}, err
 }
 
 func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
-	r, belongs, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, r, err
 	}
-	told, err := h.between(ctx, c, r, belongs, max(after, r.Since-1), r.Head, limit)
+	told, err := h.between(ctx, c, r, max(after, r.Since-1), r.Head, limit)
 	return told, r, err
 }
 
 func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
-	r, belongs, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, r, err
 	}
@@ -132,18 +133,17 @@ func (h History) before(ctx context.Context, reader parley.UserID, c parley.Conv
 	if n := parley.Seq(limit); before > after+1+n {
 		after = before - 1 - n
 	}
-	told, err := h.between(ctx, c, r, belongs, after, before-1, limit)
+	told, err := h.between(ctx, c, r, after, before-1, limit)
 	return told, r, err
 }
 
-// between reads after+1..to of c, which stands at r's head if r belongs, at
-// most limit.
-func (h History) between(ctx context.Context, c parley.ConversationID, r fold.Reader, belongs bool, after, to parley.Seq, limit int) ([]*fanout.Told, error) {
+// between reads after+1..to of c, at most limit.
+func (h History) between(ctx context.Context, c parley.ConversationID, r fold.Reader, after, to parley.Seq, limit int) ([]*fanout.Told, error) {
 	if after >= to {
 		return nil, nil
 	}
 	read := h.Fanout.Read
-	if belongs { // else it stands further than the reader is told
+	if r.Latest { // else it stands further than the reader is told
 		read = func(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
 			return h.Fanout.ReadAt(ctx, c, after, limit, r.Head)
 		}
