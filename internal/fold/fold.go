@@ -188,10 +188,17 @@ func within(entries []parley.Entry) (acts []parley.Act) {
 	return acts
 }
 
+// Plain reports whether e reads the same for everybody, and does nothing to
+// what another reads. Page leaves entries as they are that are plain and the
+// last of a log.
+func Plain(e *parley.Entry) bool {
+	return len(e.Withheld) == 0 && !e.Kind.IsAct() && e.Fold == nil && !erased(e)
+}
+
 // scrub is Page where there are no acts, which is nearly everywhere.
 func scrub(r Reader, entries []parley.Entry) {
 	for i := range entries {
-		if e := &entries[i]; len(e.Withheld) > 0 || erased(e) {
+		if e := &entries[i]; !Plain(e) {
 			*e = Scrub(r.User, *e, nil)
 		}
 	}

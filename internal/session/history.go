@@ -71,9 +71,10 @@ func (h History) entries(ctx context.Context, s stretch) ([]parley.Entry, error)
 	return entries, h.Folder.Page(ctx, s.of, s.Reader, entries)
 }
 
-// told reads s in the form that all readers share, and folds it.
-func (h History) told(ctx context.Context, s stretch) ([]*fanout.Told, []parley.Entry, error) {
-	told, err := whole(s, func(after parley.Seq, limit int) ([]*fanout.Told, error) {
+// told reads s in the form that all readers share, and folds it; entries is nil
+// if that changes nothing.
+func (h History) told(ctx context.Context, s stretch) (told []*fanout.Told, entries []parley.Entry, err error) {
+	told, err = whole(s, func(after parley.Seq, limit int) ([]*fanout.Told, error) {
 		if s.Latest {
 			return h.Fanout.ReadAt(ctx, s.of, after, limit, s.Head)
 		}
@@ -82,7 +83,10 @@ func (h History) told(ctx context.Context, s stretch) ([]*fanout.Told, []parley.
 	if err != nil {
 		return nil, nil, err
 	}
-	entries := make([]parley.Entry, len(told))
+	if s.Latest && s.to == s.Head && !slices.ContainsFunc(told, func(t *fanout.Told) bool { return !fold.Plain(&t.Entry) }) {
+		return told, nil, nil // nearly every page that is asked for
+	}
+	entries = make([]parley.Entry, len(told))
 	for i, t := range told {
 		entries[i] = t.Entry
 	}
@@ -222,10 +226,10 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 	}
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		if e := &entries[i]; e.Fold == nil && e.Kind == t.Kind {
+		if entries == nil || entries[i].Fold == nil && entries[i].Kind == t.Kind {
 			encoded[i] = t.Wire(encode) // as everybody has it
 		} else {
-			encoded[i] = encode(e)
+			encoded[i] = encode(&entries[i])
 		}
 	}
 	if f.After != nil {
