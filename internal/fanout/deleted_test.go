@@ -211,6 +211,17 @@ func TestDeletedEverywhere(t *testing.T) {
 				}); n > 0 {
 					t.Fatalf("seed %d: node %d told %d bodies that were deleted to who knows the head", seed, i, n)
 				}
+				for _, known := range []parley.Seq{0, head} {
+					if n := look(f, "Entries", func(after parley.Seq, limit int) (told []*fanout.Told, err error) {
+						entries, err := f.Entries(t.Context(), g, after, limit, known)
+						for i := range entries {
+							told = append(told, &fanout.Told{Entry: entries[i]})
+						}
+						return told, err
+					}); n > 0 {
+						t.Fatalf("seed %d: node %d told %d bodies that were deleted to who knows %d", seed, i, n, known)
+					}
+				}
 				leaked += look(f, "live", func(after parley.Seq, limit int) ([]*fanout.Told, error) {
 					return f.ReadAt(t.Context(), g, after, limit, 0)
 				})
@@ -255,6 +266,13 @@ func TestWhoKnowsTheHeadReadsMemory(t *testing.T) {
 		s.reads = 0
 		if got, err := f.ReadAt(t.Context(), g, 0, 2, step.head); err != nil || len(got) != 2 || s.reads != step.reads {
 			t.Errorf("knowing %d: %d entries, %v, %d reads of the log, want %d", step.head, len(got), err, s.reads, step.reads)
+		}
+		if step.head == 0 {
+			step.reads = 1 // nobody said where it stands
+		}
+		s.reads = 0
+		if got, err := f.Entries(t.Context(), g, 0, 2, step.head); err != nil || len(got) != 2 || s.reads != step.reads {
+			t.Errorf("entries, knowing %d: %d, %v, %d reads of the log, want %d", step.head, len(got), err, s.reads, step.reads)
 		}
 	}
 }

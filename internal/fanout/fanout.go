@@ -343,15 +343,42 @@ func (f *Fanout) ReadAt(ctx context.Context, c parley.ConversationID, after parl
 	return f.log(ctx, c, after, limit)
 }
 
+// Entries is Read for whoever needs no form on the wire, or ReadAt for whoever
+// of them was told head. The entries are the caller's own.
+func (f *Fanout) Entries(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]parley.Entry, error) {
+	if f.alone() {
+		head = 0
+	}
+	if f.alone() || head > 0 {
+		if told, ok := f.tail.read(c, after, limit, head); ok {
+			entries := make([]parley.Entry, len(told))
+			for i, t := range told {
+				entries[i] = t.Entry
+			}
+			return entries, nil
+		}
+	}
+	return f.said(ctx, c, after, limit)
+}
+
 // alone reports whether all that is committed is delivered here first.
 func (f *Fanout) alone() bool { return f.cfg.Everywhere == nil }
 
-func (f *Fanout) log(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*Told, error) {
+// said reads entries from the log.
+func (f *Fanout) said(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, error) {
 	entries, err := f.cfg.Log.Read(ctx, c, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	unsay(entries)
+	return entries, nil
+}
+
+func (f *Fanout) log(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*Told, error) {
+	entries, err := f.said(ctx, c, after, limit)
+	if err != nil {
+		return nil, err
+	}
 	all, told := make([]Told, len(entries)), make([]*Told, len(entries))
 	for i := range entries {
 		all[i].Entry, told[i] = entries[i], &all[i]

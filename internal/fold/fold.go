@@ -11,6 +11,7 @@
 package fold
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -43,6 +44,9 @@ type Folder struct {
 type Reader struct {
 	User        parley.UserID
 	Since, Head parley.Seq
+	// Latest says that the log stood at Head when the reading began. Then no
+	// act is missing from a page that ends there.
+	Latest bool
 }
 
 // Gone is numbers whose content is deleted: messages, and the edits of them
@@ -133,8 +137,11 @@ func subject(e *parley.Entry) (parley.Seq, bool) {
 // for the reader to fold, but for deletes, which always count. What the
 // entries' slices hold is not changed.
 func (f Folder) Page(ctx context.Context, c parley.ConversationID, r Reader, entries []parley.Entry) error {
-	acts, err := f.about(ctx, c, entries)
-	if err != nil {
+	var acts []parley.Act
+	var err error
+	if r.Latest && holds(entries, r.Head) {
+		acts = within(entries) // what points at an entry stands after it
+	} else if acts, err = f.about(ctx, c, entries); err != nil {
 		return err
 	}
 	if len(acts) == 0 {
@@ -165,10 +172,33 @@ func (f Folder) Page(ctx context.Context, c parley.ConversationID, r Reader, ent
 	return nil
 }
 
+// holds reports whether a stretch of the log begins or ends at seq.
+func holds(entries []parley.Entry, seq parley.Seq) bool {
+	return len(entries) > 0 && (entries[0].Seq == seq || entries[len(entries)-1].Seq == seq)
+}
+
+// within returns the acts that stand among entries, as Acts.Acts does.
+func within(entries []parley.Entry) (acts []parley.Act) {
+	for i := range entries {
+		if e := &entries[i]; e.Kind.IsAct() && 0 < e.Ref && e.Ref < e.Seq {
+			acts = append(acts, parley.ActOf(e))
+		}
+	}
+	slices.SortFunc(acts, func(a, b parley.Act) int { return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Seq, b.Seq)) })
+	return acts
+}
+
+// Plain reports whether e reads the same for everybody, and does nothing to
+// what another reads. Page leaves entries as they are that are plain and the
+// last of a log.
+func Plain(e *parley.Entry) bool {
+	return len(e.Withheld) == 0 && !e.Kind.IsAct() && e.Fold == nil && !erased(e)
+}
+
 // scrub is Page where there are no acts, which is nearly everywhere.
 func scrub(r Reader, entries []parley.Entry) {
 	for i := range entries {
-		if e := &entries[i]; len(e.Withheld) > 0 || erased(e) {
+		if e := &entries[i]; !Plain(e) {
 			*e = Scrub(r.User, *e, nil)
 		}
 	}

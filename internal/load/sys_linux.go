@@ -121,6 +121,9 @@ func dialSocket(to netip.AddrPort, from netip.Addr, patience time.Duration) (int
 	}
 	if err == nil {
 		err = unix.Connect(fd, sa)
+		for errors.Is(err, unix.EINTR) { // by a signal of the runtime; a call that may time out is not begun again
+			err = unix.Connect(fd, sa)
+		}
 	}
 	if err != nil {
 		unix.Close(fd)

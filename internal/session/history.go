@@ -23,47 +23,102 @@ type History struct {
 // Read returns the entries of c after that number, ascending, without a gap,
 // at most limit, and the last number the reader may read.
 func (h History) Read(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
-	told, r, err := h.after(ctx, reader, c, after, limit)
+	s, err := h.after(ctx, reader, c, after, limit)
 	if err != nil {
 		return nil, 0, err
 	}
-	entries, err := h.fold(ctx, c, r, told)
-	return entries, r.Head, err
+	entries, err := h.entries(ctx, s)
+	return entries, s.Head, err
 }
 
 // ReadBefore returns the entries of c before that number (0: from the head),
 // descending, without a gap, at most limit, and the last number the reader
 // may read.
 func (h History) ReadBefore(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]parley.Entry, parley.Seq, error) {
-	told, r, err := h.before(ctx, reader, c, before, limit)
+	s, err := h.before(ctx, reader, c, before, limit)
 	if err != nil {
 		return nil, 0, err
 	}
-	entries, err := h.fold(ctx, c, r, told)
+	entries, err := h.entries(ctx, s)
 	slices.Reverse(entries)
-	return entries, r.Head, err
+	return entries, s.Head, err
 }
 
-// fold returns told as a page of r's.
-func (h History) fold(ctx context.Context, c parley.ConversationID, r fold.Reader, told []*fanout.Told) ([]parley.Entry, error) {
-	entries := make([]parley.Entry, len(told))
+// stretch is numbers of a log that somebody may read: after+1..to.
+type stretch struct {
+	fold.Reader
+	of        parley.ConversationID
+	after, to parley.Seq
+}
+
+// stood is the head that the log is known to have stood at when the reading
+// began; 0: who left is not told where.
+func (s *stretch) stood() parley.Seq {
+	if s.Latest {
+		return s.Head
+	}
+	return 0
+}
+
+// entries reads and folds s.
+func (h History) entries(ctx context.Context, s stretch) ([]parley.Entry, error) {
+	entries, err := whole(s, func(after parley.Seq, limit int) ([]parley.Entry, error) {
+		return h.Fanout.Entries(ctx, s.of, after, limit, s.stood())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, h.Folder.Page(ctx, s.of, s.Reader, entries)
+}
+
+// told reads s in the form that all readers share, and folds it; entries is nil
+// if that changes nothing.
+func (h History) told(ctx context.Context, s stretch) (told []*fanout.Told, entries []parley.Entry, err error) {
+	told, err = whole(s, func(after parley.Seq, limit int) ([]*fanout.Told, error) {
+		if s.Latest {
+			return h.Fanout.ReadAt(ctx, s.of, after, limit, s.Head)
+		}
+		return h.Fanout.Read(ctx, s.of, after, limit)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.Latest && s.to == s.Head && !slices.ContainsFunc(told, func(t *fanout.Told) bool { return !fold.Plain(&t.Entry) }) {
+		return told, nil, nil // nearly every page that is asked for
+	}
+	entries = make([]parley.Entry, len(told))
 	for i, t := range told {
 		entries[i] = t.Entry
 	}
-	return entries, h.Folder.Page(ctx, c, r, entries)
+	return told, entries, h.Folder.Page(ctx, s.of, s.Reader, entries)
+}
+
+// whole reads all of s.
+func whole[T any](s stretch, read func(after parley.Seq, limit int) ([]T, error)) ([]T, error) {
+	if s.after >= s.to {
+		return nil, nil
+	}
+	want := int(s.to - s.after)
+	got, err := read(s.after, want)
+	for err == nil && len(got) > 0 && len(got) < want {
+		// The tail ended before the log did: what follows is in the log.
+		var more []T
+		if more, err = read(s.after+parley.Seq(len(got)), want-len(got)); len(more) == 0 {
+			break
+		}
+		got = append(got, more...)
+	}
+	return got, err
 }
 
 // Last returns the last entries of c up to to, ascending, at most limit, for a
 // reader whom Conversations.Get told of the membership m and the head.
 func (h History) Last(ctx context.Context, m *parley.Member, c parley.ConversationID, to, head parley.Seq, limit int) ([]parley.Entry, error) {
-	r := fold.Reader{User: m.User, Since: m.Since, Head: head}
 	to = min(to, head)
-	after := max(m.Since-1, to-min(parley.Seq(limit), to))
-	told, err := h.between(ctx, c, r, m.Until == 0, after, to, limit)
-	if err != nil {
-		return nil, err
-	}
-	return h.fold(ctx, c, r, told)
+	return h.entries(ctx, stretch{
+		Reader: fold.Reader{User: m.User, Since: m.Since, Head: head, Latest: m.Until == 0}, of: c,
+		after: max(m.Since-1, to-min(parley.Seq(limit), to)), to: to,
+	})
 }
 
 // ByID returns the entry that a message id became, or not_found.
@@ -88,7 +143,7 @@ func (h History) ByID(ctx context.Context, reader parley.UserID, c parley.Conver
 // Editions returns what a message said first and with each edit; none if it
 // was deleted. It is not_found for a number that is no message of the reader's.
 func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Edition, error) {
-	r, _, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, err
 	}
@@ -98,33 +153,30 @@ func (h History) Editions(ctx context.Context, reader parley.UserID, c parley.Co
 // Reactors returns every reaction to a message, and whose it is. It
 // is not_found as Editions is.
 func (h History) Reactors(ctx context.Context, reader parley.UserID, c parley.ConversationID, seq parley.Seq) ([]fold.Reactor, error) {
-	r, _, err := h.reader(ctx, reader, c)
+	r, err := h.reader(ctx, reader, c)
 	if err != nil {
 		return nil, err
 	}
 	return h.Folder.Reactors(ctx, c, r, seq)
 }
 
-// reader is how much of c the user may read, and whether the user still belongs.
-func (h History) reader(ctx context.Context, user parley.UserID, c parley.ConversationID) (r fold.Reader, belongs bool, err error) {
+// reader is how much of c the user may read. Who left is not told where c
+// stands.
+func (h History) reader(ctx context.Context, user parley.UserID, c parley.ConversationID) (fold.Reader, error) {
 	_, m, head, err := h.Conversations.Get(ctx, user, c)
-	return fold.Reader{User: user, Since: m.Since, Head: head}, m.Until == 0, err
+	return fold.Reader{User: user, Since: m.Since, Head: head, Latest: m.Until == 0}, err
 }
 
-func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
-	r, belongs, err := h.reader(ctx, reader, c)
-	if err != nil {
-		return nil, r, err
-	}
-	told, err := h.between(ctx, c, r, belongs, max(after, r.Since-1), r.Head, limit)
-	return told, r, err
+// after is the first numbers after that one, before the last before it; at
+// most limit.
+func (h History) after(ctx context.Context, reader parley.UserID, c parley.ConversationID, after parley.Seq, limit int) (stretch, error) {
+	r, err := h.reader(ctx, reader, c)
+	after = max(after, r.Since-1)
+	return stretch{Reader: r, of: c, after: after, to: min(r.Head, upTo(after, limit))}, err
 }
 
-func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) ([]*fanout.Told, fold.Reader, error) {
-	r, belongs, err := h.reader(ctx, reader, c)
-	if err != nil {
-		return nil, r, err
-	}
+func (h History) before(ctx context.Context, reader parley.UserID, c parley.ConversationID, before parley.Seq, limit int) (stretch, error) {
+	r, err := h.reader(ctx, reader, c)
 	if before == 0 || before > r.Head+1 {
 		before = r.Head + 1
 	}
@@ -132,33 +184,15 @@ func (h History) before(ctx context.Context, reader parley.UserID, c parley.Conv
 	if n := parley.Seq(limit); before > after+1+n {
 		after = before - 1 - n
 	}
-	told, err := h.between(ctx, c, r, belongs, after, before-1, limit)
-	return told, r, err
+	return stretch{Reader: r, of: c, after: after, to: before - 1}, err
 }
 
-// between reads after+1..to of c, which stands at r's head if r belongs, at
-// most limit.
-func (h History) between(ctx context.Context, c parley.ConversationID, r fold.Reader, belongs bool, after, to parley.Seq, limit int) ([]*fanout.Told, error) {
-	if after >= to {
-		return nil, nil
+// upTo is limit numbers further, if there are so many.
+func upTo(after parley.Seq, limit int) parley.Seq {
+	if to := after + parley.Seq(limit); to > after {
+		return to
 	}
-	read := h.Fanout.Read
-	if belongs { // else it stands further than the reader is told
-		read = func(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int) ([]*fanout.Told, error) {
-			return h.Fanout.ReadAt(ctx, c, after, limit, r.Head)
-		}
-	}
-	want := min(limit, int(to-after))
-	told, err := read(ctx, c, after, want)
-	for err == nil && len(told) > 0 && len(told) < want {
-		// The tail ended before the log did: what follows is in the log.
-		var more []*fanout.Told
-		if more, err = read(ctx, c, told[len(told)-1].Seq, want-len(told)); len(more) == 0 {
-			break
-		}
-		told = append(told, more...)
-	}
-	return told, err
+	return after
 }
 
 // page answers a device that asks for a stretch of history: as much of it as
@@ -171,31 +205,31 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 		limit = wire.DefaultLimit
 	}
 	c := parley.ConversationID(f.Conversation)
-	var told []*fanout.Told
-	var r fold.Reader
+	var which stretch
 	var err error
 	if f.After != nil {
-		told, r, err = h.after(s.hub.ctx, s.user, c, parley.Seq(*f.After), limit)
+		which, err = h.after(s.hub.ctx, s.user, c, parley.Seq(*f.After), limit)
 	} else {
 		var before parley.Seq
 		if f.Before != nil {
 			before = parley.Seq(*f.Before)
 		}
-		told, r, err = h.before(s.hub.ctx, s.user, c, before, limit)
+		which, err = h.before(s.hub.ctx, s.user, c, before, limit)
 	}
+	var told []*fanout.Told
 	var entries []parley.Entry
 	if err == nil {
-		entries, err = h.fold(s.hub.ctx, c, r, told)
+		told, entries, err = h.told(s.hub.ctx, which)
 	}
 	if err != nil {
 		return wire.AppendError(nil, f.Ref, err)
 	}
 	encoded := make([][]byte, len(told))
 	for i, t := range told {
-		if e := &entries[i]; e.Fold == nil && e.Kind == t.Kind {
+		if entries == nil || entries[i].Fold == nil && entries[i].Kind == t.Kind {
 			encoded[i] = t.Wire(encode) // as everybody has it
 		} else {
-			encoded[i] = encode(e)
+			encoded[i] = encode(&entries[i])
 		}
 	}
 	if f.After != nil {
@@ -205,7 +239,7 @@ func (s *Session) page(f wire.ClientFrame) []byte {
 		encoded = encoded[:wire.FitEntries(encoded)]
 		slices.Reverse(encoded)
 	}
-	return wire.AppendEntries(nil, f.Ref, c, encoded, r.Head, "")
+	return wire.AppendEntries(nil, f.Ref, c, encoded, which.Head, "")
 }
 
 // entriesOf is what was read as reader may have it.

@@ -51,6 +51,9 @@ type Fanout interface {
 	// ReadAt is Read for whoever knows that the conversation stands at head,
 	// or, with 0, for what is pushed live.
 	ReadAt(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]*fanout.Told, error)
+	// Entries is ReadAt, or with a head of 0 Read, for whoever needs no form
+	// on the wire. The entries are the caller's own.
+	Entries(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]parley.Entry, error)
 }
 
 // Describer gives rows what a screen needs beside numbers.

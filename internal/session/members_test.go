@@ -409,6 +409,15 @@ func (a asked) ReadAt(ctx context.Context, c parley.ConversationID, after parley
 	return a.Fanout.ReadAt(ctx, c, after, limit, head)
 }
 
+func (a asked) Entries(ctx context.Context, c parley.ConversationID, after parley.Seq, limit int, head parley.Seq) ([]parley.Entry, error) {
+	how := fmt.Sprintf("at %d after %d", head, after)
+	if head == 0 {
+		how = fmt.Sprintf("exactly after %d", after)
+	}
+	*a.how = append(*a.how, how)
+	return a.Fanout.Entries(ctx, c, after, limit, head)
+}
+
 // TestWhoReadsMemory kills a resume, a poll, or a page of somebody who left that
 // believes a tail which may hold what was deleted, and a push or a page that
 // does not use one that is good enough.

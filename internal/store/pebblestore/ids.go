@@ -77,17 +77,15 @@ func appendBase32(b []byte, s string) ([]byte, bool) {
 	return b, acc&3 == 0
 }
 
+// base32Text appends 16 bytes as the 26 letters they came from.
 func base32Text(dst, raw []byte) []byte {
-	var acc uint64
-	var bits uint
-	for _, c := range raw {
-		acc, bits = acc<<8|uint64(c), bits+8
-		for bits >= 5 {
-			bits -= 5
-			dst = append(dst, base32Letters[acc>>bits&31])
-		}
+	hi, lo := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
+	var text [26]byte
+	for i := range text {
+		text[i] = base32Letters[hi>>59]
+		hi, lo = hi<<5|lo>>59, lo<<5
 	}
-	return append(dst, base32Letters[acc<<(5-bits)&31])
+	return append(dst, text[:]...)
 }
 
 func appendUUID(b []byte, s string) ([]byte, bool) {

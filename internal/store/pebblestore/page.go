@@ -10,8 +10,9 @@ import (
 
 const (
 	// fewAtFirst is the room made for entries before it is known how many
-	// there are.
+	// there are, manyNext the room made when there are more.
 	fewAtFirst = 64
+	manyNext   = 512
 	// maxPiece bounds the memory that bodies of one page share, and that one
 	// of them keeps alive.
 	maxPiece = 16 << 10
@@ -42,7 +43,7 @@ func (p *page) room(out []parley.Entry, limit int) []parley.Entry {
 	} else if n == 0 {
 		return make([]parley.Entry, 0, min(limit, fewAtFirst))
 	} else {
-		return slices.Grow(out, min(limit-n, 3*n))
+		return slices.Grow(out, min(limit, max(manyNext, 2*n))-n)
 	}
 }
 
