@@ -58,6 +58,7 @@ var matrix = []matrixRow{
 	{"conversation", "/v1/conversations/{direct}", "", "401 401 404 404 404 404 200 404 404 200"},
 	{"change_conversation", groupPath, `{"title":"Ours"}`, "401 401 404 404 404 404 403 403 200 200"},
 	{"change_conversation", groupPath, `{"muted":true,"draft":{"text":"so"}}`, "401 401 404 404 404 200= 200= 200= 200= 200"},
+	{"change_conversation", groupPath, `{"title":"Ours","archived":true}`, "401 401 404 404 404 404 403 403 200 200"},
 	{"change_conversation", "/v1/conversations/{direct}", `{"title":"Ours"}`, "401 401 404 404 404 404 400 404 404 400"},
 	{"hide", groupPath + "/hidden", `{"entries":[3]}`, "401 401 404 404 404 204= 204= 204= 204= 204"},
 	{"mark", groupPath + "/markers", `{"read":3}`, "401 401 404 404 404 200= 200 200 200 200"},
