@@ -112,3 +112,16 @@ func BenchmarkCheckBody(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkAppendChanges(b *testing.B) {
+	rows := []Row{{
+		ID: "d5x1n8zk3m9q2w7r4t6y0b1c2d3", Kind: "direct", Head: 129, Unread: 3, Read: 126, Delivered: 129, Pos: 90,
+		With: &User{ID: "u1n8zk3m9q2w7r4t6y0b1c2d3x5", Handle: "ann", Name: "Ann"},
+		Last: &Last{Seq: 129, Sender: "u1n8zk3m9q2w7r4t6y0b1c2d3x5", At: "2026-01-02T03:04:05.006Z", Text: "Shall we meet at the bridge?"},
+	}}
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendChanges(dst[:0], rows, "9:1", false)
+	}
+}

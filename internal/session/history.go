@@ -111,14 +111,23 @@ func whole[T any](s stretch, read func(after parley.Seq, limit int) ([]T, error)
 	return got, err
 }
 
+// nearHead is how many more entries are read to get to the head, where folding
+// needs not ask for acts: a row is often a few entries behind.
+const nearHead = 16
+
 // Last returns the last entries of c up to to, ascending, at most limit, for a
 // reader whom Conversations.Get told of the membership m and the head.
 func (h History) Last(ctx context.Context, m *parley.Member, c parley.ConversationID, to, head parley.Seq, limit int) ([]parley.Entry, error) {
 	to = min(to, head)
-	return h.entries(ctx, stretch{
+	s := stretch{
 		Reader: fold.Reader{User: m.User, Since: m.Since, Head: head, Latest: m.Until == 0}, of: c,
 		after: max(m.Since-1, to-min(parley.Seq(limit), to)), to: to,
-	})
+	}
+	if s.Latest && head-to <= nearHead {
+		s.to = head
+	}
+	entries, err := h.entries(ctx, s)
+	return entries[:min(len(entries), int(max(to, s.after)-s.after))], err
 }
 
 // ByID returns the entry that a message id became, or not_found.
