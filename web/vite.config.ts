@@ -8,7 +8,8 @@ export default defineConfig({
   resolve: process.env["VITEST"] ? { conditions: ["browser"] } : {},
   build: {
     target: "es2022",
-    modulePreload: { polyfill: false }, // it would be an inline script's work
+    modulePreload: false, // its polyfill would be an inline script's work, and what comes later needs nothing but the app
+    cssCodeSplit: false, // one sheet: what comes later is dressed already
     assetsInlineLimit: 0,
     rollupOptions: {
       input: { app: "index.html", sw: "src/sw.ts" },
@@ -18,7 +19,10 @@ export default defineConfig({
         // knows each file by its content.
         entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name].js"),
         chunkFileNames: "assets/[name].js",
-        assetFileNames: "assets/[name][extname]",
+        assetFileNames: (asset) => (asset.names.includes("style.css") ? "assets/app.css" : "assets/[name][extname]"),
+        // What a file hands to the other keeps its name. Should the two be of different versions after all (no worker, a new server),
+        // the browser refuses to join them, and the page says so: with one-letter names it would take the one thing for the other.
+        minifyInternalExports: false,
       },
     },
   },

@@ -4,11 +4,15 @@ import { vi } from "vitest";
 import App from "./App.svelte";
 import { FakeModel, Value } from "./fakemodel";
 import { FakePage } from "./fakepage";
+import { more } from "./later";
 import { Router } from "./route";
 
 // A busy machine may take its time; what fails by waiting fails all the same.
 configure({ asyncUtilTimeout: 10_000 });
 vi.setConfig({ testTimeout: 60_000 });
+
+// As on a page that has been there for a moment.
+await more();
 
 /** Opens the app at an address. The window is as wide as given, in pixels. */
 export function openApp(hash = "#/", model = new FakeModel(), width = 1280) {

@@ -10,6 +10,12 @@ const de: Record<keyof typeof en, string> = {
   "app.close": "Schließen",
   "app.cancel": "Abbrechen",
   "app.choose": "Wähle eine Unterhaltung oder beginne eine neue.",
+  "later.title": "Einen Moment",
+  "later.coming": "Dieser Teil von Parley ist unterwegs …",
+  "later.failed": "Das ließ sich nicht öffnen",
+  "later.text": "Dieser Teil von Parley ließ sich nicht vom Server holen. Prüfe deine Verbindung und versuche es noch einmal. Hilft das nicht, hat der Server vielleicht eine neue Version: Lade die Seite neu.",
+  "later.again": "Noch einmal versuchen",
+
   "app.missing.title": "Diese Unterhaltung ist nicht hier",
   "app.missing.text": "Entweder gibt es sie nicht, oder du gehörst nicht dazu.",
   "app.missing.back": "Zurück zu den Unterhaltungen",

@@ -12,6 +12,12 @@ const en = {
   "app.close": "Close",
   "app.cancel": "Cancel",
   "app.choose": "Choose a conversation, or start a new one.",
+  "later.title": "One moment",
+  "later.coming": "This part of Parley is on its way…",
+  "later.failed": "This could not be opened",
+  "later.text": "This part of Parley could not be fetched from the server. Check your connection and try again. If it keeps failing, the server may have a new version: reload the page.",
+  "later.again": "Try again",
+
   "app.missing.title": "This conversation is not here",
   "app.missing.text": "Either it does not exist, or you are not a member of it.",
   "app.missing.back": "Back to the conversations",
