@@ -209,7 +209,7 @@ func (s earlyBlocks) ListRecords(ctx context.Context, partition, prefix, after s
 // nodes keep nothing in memory about who blocks whom, so that one is seeded
 // there.
 func TestSeededFaultsOfPeopleAreCaught(t *testing.T) {
-	const worlds = 8
+	const worlds = 20
 	one := func(wrap func(store.Store) store.Store) func(*testing.T, int64) lived {
 		return func(t *testing.T, seed int64) lived { return live(t, WorldConfig{Seed: seed, Wrap: wrap}, Rules{}) }
 	}
