@@ -124,7 +124,7 @@ func TestHistory(t *testing.T) {
 }
 
 // TestSearch wants the one message found again and again, and a second run that
-// writes nothing more; text beyond what one search looks at is a fault.
+// writes nothing more.
 func TestSearch(t *testing.T) {
 	o := serve(t, asIs)
 	plan := load.SearchPlan{Conversations: 3, Megabytes: 1}
