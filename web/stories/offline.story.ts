@@ -48,7 +48,8 @@ story(
     await ada.context.setOffline(true);
     const tab = await w.tab(ada.context);
     await tab.goto();
-    await tab.row(bo.handle).waitFor();
+    await tab.row(cleo.handle).waitFor();
+    await tab.side.getByRole("button", { name: /^Message requests/ }).waitFor(); // of Bo, who is a stranger still
     await tab.status("Offline").waitFor();
     await tab.open(cleo.handle);
     await tab.message("remember the milk").waitFor();
