@@ -20,7 +20,6 @@ const guarded: Record<string, string[]> = {
   svelte: ["view", "."],
   virtua: ["view"],
   marked: ["view"],
-  "intl-messageformat": ["view"],
 };
 
 /** What no file may hold, tests aside: user text only becomes text nodes, and the page's policy forbids the rest. */

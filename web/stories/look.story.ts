@@ -55,6 +55,7 @@ story("on a phone there is one column, with a way back", async (w) => {
   await ada.tab.message("hello, phone").waitFor();
   expect(await ada.tab.row(bo.handle).isVisible()).toBe(false);
   await fits(ada.tab);
+  await ada.tab.button("Accept", ada.tab.main).tap(); // a stranger wrote
   await ada.tab.composer.fill("hello, terminal");
   await ada.tab.button("Send").tap();
   await ada.tab.receipt("hello, terminal", "Sent").waitFor();

@@ -48,12 +48,14 @@ story(
     await ada.context.setOffline(true);
     const tab = await w.tab(ada.context);
     await tab.goto();
-    await tab.row(bo.handle).waitFor();
+    await tab.row(cleo.handle).waitFor();
+    await tab.side.getByRole("button", { name: /^Message requests/ }).waitFor(); // of Bo, who is a stranger still
     await tab.status("Offline").waitFor();
     await tab.open(cleo.handle);
     await tab.message("remember the milk").waitFor();
     await tab.open(bo.handle); // never opened before: the device had it all the same
     await tab.message("remember the bread").waitFor();
+    await tab.settings(); // which comes in another file
   },
   { allow: [unreachable] },
 );
@@ -122,6 +124,24 @@ story(
     await ada.tab.receipt("4", "Sent").waitFor();
     await ada.tab.shows(["0", "1", "2", "3", "4"]);
     expect(await bo.texts(`@${ada.handle}`)).toEqual(["0", "1", "2", "3", "4"]);
+  },
+  { allow: [unreachable] },
+);
+
+story(
+  "what the network keeps away says so, and comes when there is one",
+  async (w) => {
+    const ada = await w.person("Ada");
+    const { tab } = await w.visitor("Ada", { serviceWorkers: "block" });
+    await tab.page.route("**/assets/more.js", (route) => route.abort());
+    await tab.goto();
+    await tab.signIn(ada);
+    await tab.inside();
+    await tab.button("Settings", tab.side).click();
+    await tab.dialog("This could not be opened").getByRole("alert").waitFor();
+    await tab.page.unroute("**/assets/more.js");
+    await tab.button("Try again").click();
+    await tab.dialog("Settings").getByRole("heading", { name: "Profile" }).waitFor();
   },
   { allow: [unreachable] },
 );

@@ -1,5 +1,7 @@
 /// <reference types="node" />
 /** What people do with messages and with each other. */
+import { text } from "node:stream/consumers";
+import { deflateSync, crc32 } from "node:zlib";
 import { expect } from "vitest";
 import { soon, story } from "./harness";
 
@@ -190,4 +192,84 @@ story("a profile: a status, and what others may see", async (w) => {
   await ada.tab.message("hi yourself").waitFor();
   await bo.tab.page.keyboard.press("Escape");
   await bo.tab.receipt("hi yourself", "Delivered").waitFor(); // Ada has read it, and does not tell
+});
+
+/** A picture of one colour, as PNG. */
+function png(side: number): Buffer {
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(side, 0);
+  head.writeUInt32BE(side, 4);
+  head.set([8, 2], 8); // eight bits of each of three colours
+  const line = Buffer.alloc(1 + 3 * side, 0x99);
+  line[0] = 0;
+  const pixels = deflateSync(Buffer.concat(Array.from({ length: side }, () => line)));
+  return Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), chunk("IHDR", head), chunk("IDAT", pixels), chunk("IEND", Buffer.alloc(0))]);
+}
+
+story("a picture is put up, others see it, and it is taken away", async (w) => {
+  const [ada, bo] = await Promise.all([w.person("Ada"), w.person("Bo")]);
+  await ada.tab.startDirect(bo.handle, "Bo");
+  await ada.tab.sayAndSee("hi");
+  await bo.tab.open("Ada");
+  await ada.tab.settings();
+  const settings = ada.tab.dialog("Settings");
+  const field = settings.locator("input[type=file]");
+  await field.setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") });
+  await settings.getByRole("alert").filter({ hasText: /\S/ }).waitFor();
+  await field.setInputFiles({ name: "me.png", mimeType: "image/png", buffer: png(300) });
+  await ada.tab.button("Remove picture", settings).waitFor();
+  const drawn = () => [...document.querySelectorAll<HTMLImageElement>("img")].some((img) => img.complete && img.naturalWidth > 0);
+  await ada.tab.until(drawn);
+  await bo.tab.page.reload();
+  await bo.tab.until(drawn);
+  await ada.tab.button("Remove picture", settings).click();
+  await ada.tab.button("Remove picture", settings).waitFor({ state: "hidden" });
+});
+
+story("a bot is made, and its token is shown once", async (w) => {
+  const ada = await w.person("Ada");
+  await ada.tab.settings();
+  const settings = ada.tab.dialog("Settings");
+  const handle = `bot${ada.handle}`.slice(0, 20);
+  await ada.tab.field("Bot’s handle", settings).fill(handle);
+  await ada.tab.button("Create bot", settings).click();
+  const token = settings.getByRole("textbox", { name: /^Token of/ });
+  expect((await token.inputValue()).length).toBeGreaterThan(20);
+  await settings.getByText("This is shown once. Copy it now.").waitFor();
+  await ada.tab.button("Close", settings).click();
+  await ada.tab.settings();
+  await settings.getByRole("list", { name: "Bots" }).getByText(`@${handle}`).waitFor();
+  expect(await token.count()).toBe(0);
+});
+
+story("a message is forwarded, and says that it was", async (w) => {
+  const [ada, bo, cleo] = await Promise.all([w.person("Ada"), w.person("Bo"), w.person("Cleo")]);
+  await ada.tab.startDirect(cleo.handle, "Cleo");
+  await ada.tab.sayAndSee("hi");
+  await ada.tab.startDirect(bo.handle, "Bo");
+  await ada.tab.sayAndSee("The key is under the mat");
+  await ada.tab.act("The key is under the mat", "Forward");
+  await ada.tab.dialog("Forward to").getByRole("button", { name: "Cleo" }).click();
+  await ada.tab.heading("Cleo").waitFor(); // it leads there
+  await cleo.tab.open("Ada");
+  await cleo.tab.message("The key is under the mat").getByText("Forwarded").waitFor();
+});
+
+story("contacts are saved as a file", async (w) => {
+  const [ada, bo] = await Promise.all([w.person("Ada"), w.person("Bo")]);
+  await ada.tab.startDirect(bo.handle, "Bo");
+  await ada.tab.sayAndSee("hi");
+  await bo.tab.open("Ada"); // lets her in: she is among his contacts
+  await bo.tab.button("Contacts", bo.tab.side).click();
+  const dialog = bo.tab.dialog("Contacts");
+  await dialog.getByRole("listitem").filter({ hasText: `@${ada.handle}` }).waitFor();
+  const [file] = await Promise.all([bo.tab.page.waitForEvent("download"), dialog.getByRole("button", { name: /JSON/ }).click()]);
+  expect(await text(await file.createReadStream())).toContain(ada.handle);
 });

@@ -79,6 +79,9 @@ story("the list: the newest first, found by name", async (w) => {
 story("unread is counted alike on both devices of a person, and the \"new\" line stands where it began", async (w) => {
   const ada = await w.person("Ada");
   const [laptop, bo] = await Promise.all([w.device(ada), w.terminal("bo")]);
+  await ada.tab.startDirect(bo.handle); // a stranger would ask, and not be counted
+  await ada.tab.sayAndSee("Write to me");
+  await ada.tab.goto();
   for (const text of ["one", "two", "three"]) await bo.send(`@${ada.handle}`, text);
   for (const { tab } of [ada, laptop]) {
     await tab.row(bo.handle).getByText("3 unread").waitFor({ state: "attached" });

@@ -4,18 +4,18 @@
  * t, formats, locale and direction are Svelte stores, so that a change of the language is seen at once, without a reload. The
  * language is the one chosen on this device or else the first of the browser's that is here, or else English.
  */
-import { IntlMessageFormat } from "intl-messageformat";
 import { derived, get, readonly, writable, type Readable } from "svelte/store";
 import { remember, remembered } from "../memory";
 import de from "./de";
 import en from "./en";
 import { makeFormats, untilMidnight, type Formats } from "./formats";
+import { read, type Fill, type Writer } from "./message";
 
 /** The name of a text. */
 export type Key = keyof typeof en;
 
 /** Gives a text, with what its braces ask for. */
-export type Translate = (key: Key, fill?: Readonly<Record<string, string | number>>) => string;
+export type Translate = (key: Key, fill?: Fill) => string;
 
 /** A language's texts, and what it calls itself. */
 export interface Language {
@@ -111,15 +111,15 @@ function base(tag: string): string {
 /** Parsed messages are kept: a list of a thousand rows asks for the same few texts. */
 function translator(tag: string): Translate {
   const texts = languages.get(tag)?.texts ?? en;
-  const parsed = new Map<Key, IntlMessageFormat>();
+  const parsed = new Map<Key, Writer>();
   return (key, fill) => {
     const text = texts[key];
     if (!text.includes("{")) return text;
-    let message = parsed.get(key);
-    if (!message) {
-      message = new IntlMessageFormat(text, tag, undefined, { ignoreTag: true });
-      parsed.set(key, message);
+    let write = parsed.get(key);
+    if (!write) {
+      write = read(text, tag);
+      parsed.set(key, write);
     }
-    return String(message.format(fill));
+    return write(fill);
   };
 }

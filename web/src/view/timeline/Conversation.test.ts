@@ -8,6 +8,9 @@ import { ada, grace, people } from "../fakemodel";
 import Conversation from "./Conversation.svelte";
 import { FakeTimeline, group, message, notice, stretch, talk, Talks } from "./fake";
 import { layOut, type Layout } from "./fakelayout";
+import { more } from "../later";
+
+await more(); // as on a page that has been there for a moment
 
 // A busy machine may take its time.
 vi.setConfig({ testTimeout: 60_000 });
