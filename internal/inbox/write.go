@@ -243,14 +243,15 @@ func (k *Keeper) flush(boxes []*box) (rows int, err error) {
 			continue
 		}
 		rows += d.rows
-		d.end(nil)
 		if d.rows > 0 {
+			// Before those who wait: what they do next finds it told.
 			k.cfg.Changed(d.box.user)
 			for _, r := range d.marked {
 				k.cfg.Marked(r)
 			}
 			written = append(written, d.box)
 		}
+		d.end(nil)
 	}
 	k.reweigh(written)
 	return rows, err
