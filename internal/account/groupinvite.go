@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	parley "github.com/parley-im/parley"
@@ -180,39 +179,11 @@ func (a *Accounts) tidyUses(ctx context.Context, op, address string) {
 // are used up or expired: at most limit of them, after cursor (empty: the
 // newest). next is the cursor of the following page, empty at the end.
 func (a *Accounts) GroupInvites(ctx context.Context, group parley.ConversationID, cursor string, limit int) (page []GroupInvite, next string, err error) {
-	const op = "account.groupinvites"
-	after, err := invitesAfter(op, cursor)
-	if err != nil {
-		return nil, "", err
-	}
-	limit = min(max(limit, 1), 200)
-	page = make([]GroupInvite, 0, limit)
-	for len(page) < limit {
-		want := limit - len(page)
-		rs, err := a.records.ListRecords(ctx, groupAddress(group), keyInvites, after, want)
-		if err != nil {
-			return nil, "", failed(op, err)
-		}
-		for _, r := range rs {
-			after = r.Key
-			var l listedRecord
-			if err := decode(r, &l); err != nil {
-				return nil, "", failed(op, err)
-			}
-			var i groupInviteRecord
-			_, ok, err := a.read(ctx, groupInviteAddress(l.Invite), keyGroupInvite, &i)
-			if err != nil {
-				return nil, "", failed(op, err)
-			}
-			if ok { // else revoked, and a crash kept it in the list
-				page = append(page, i.invite())
-			}
-		}
-		if len(rs) < want {
-			return page, "", nil
-		}
-	}
-	return page, strings.TrimPrefix(after, keyInvites), nil
+	return listed(ctx, a, "account.groupinvites", groupAddress(group), cursor, limit, func(hash string) (GroupInvite, bool, error) {
+		var i groupInviteRecord
+		_, ok, err := a.read(ctx, groupInviteAddress(hash), keyGroupInvite, &i)
+		return i.invite(), ok, err
+	})
 }
 
 // RevokeGroupInvite ends an invite into that group. For what does not exist,

@@ -166,16 +166,25 @@ func (a *Accounts) makeRoom(ctx context.Context, op string, by parley.UserID) er
 // or expired: at most limit of them, after cursor (empty: the newest). next is
 // the cursor of the following page, empty at the end.
 func (a *Accounts) Invites(ctx context.Context, by parley.UserID, cursor string, limit int) (page []Invite, next string, err error) {
-	const op = "account.invites"
+	return listed(ctx, a, "account.invites", userAddress(by), cursor, limit, func(hash string) (Invite, bool, error) {
+		var i inviteRecord
+		_, ok, err := a.read(ctx, inviteAddress(hash), keyInvite, &i)
+		return i.invite(), ok, err
+	})
+}
+
+// listed returns a page of a list of invites as Invites does; read finds one by
+// its hash, and whether it is still there.
+func listed[T any](ctx context.Context, a *Accounts, op, address, cursor string, limit int, read func(hash string) (T, bool, error)) (page []T, next string, err error) {
 	after, err := invitesAfter(op, cursor)
 	if err != nil {
 		return nil, "", err
 	}
 	limit = min(max(limit, 1), 200)
-	page = make([]Invite, 0, limit)
+	page = make([]T, 0, limit)
 	for len(page) < limit {
 		want := limit - len(page)
-		rs, err := a.records.ListRecords(ctx, userAddress(by), keyInvites, after, want)
+		rs, err := a.records.ListRecords(ctx, address, keyInvites, after, want)
 		if err != nil {
 			return nil, "", failed(op, err)
 		}
@@ -185,13 +194,12 @@ func (a *Accounts) Invites(ctx context.Context, by parley.UserID, cursor string,
 			if err := decode(r, &l); err != nil {
 				return nil, "", failed(op, err)
 			}
-			var i inviteRecord
-			_, ok, err := a.read(ctx, inviteAddress(l.Invite), keyInvite, &i)
+			i, ok, err := read(l.Invite)
 			if err != nil {
 				return nil, "", failed(op, err)
 			}
 			if ok { // else revoked, and a crash kept it in the list
-				page = append(page, i.invite())
+				page = append(page, i)
 			}
 		}
 		if len(rs) < want {
