@@ -57,7 +57,7 @@ var (
 	pageParams  = []param{limitParam, cursorParam}
 )
 
-// routes is every call of the API. Further ones come with their features.
+// routes is every call of the API.
 var routes = []route{
 	{method: "POST", path: "/v1/accounts", name: "register", summary: "Make an account and sign its first device in.",
 		open: true, in: body[wire.NewAccount](), status: 201, out: wire.SignedIn{}, errors: []int{404, 409}, call: (*Edge).register},
