@@ -252,3 +252,18 @@ func TestAvatarsUnderContention(t *testing.T) {
 		}
 	}
 }
+
+// TestPresenceShown kills a change of what is shown that nobody hears of, and
+// one that is told though it failed or was about something else.
+func TestPresenceShown(t *testing.T) {
+	var told []parley.UserID
+	w := newWorld(t, func(c *Config) { c.PresenceShown = func(u parley.UserID) { told = append(told, u) } })
+	me := w.register("ann").User.ID
+	no, long := false, strings.Repeat("x", MaxStatus+1)
+	for _, c := range []ProfileChange{{Receipts: &no}, {Presence: &no, Status: &long}, {Presence: &no}} {
+		_, _ = w.UpdateProfile(t.Context(), me, c)
+	}
+	if len(told) != 1 || told[0] != me {
+		t.Errorf("told of %v, want of %s once", told, me)
+	}
+}
