@@ -47,7 +47,7 @@ func (e Elsewhere) Post(post parley.Post, done func(parley.Ack, error)) {
 
 func (e Elsewhere) post(post parley.Post, done func(parley.Ack, error)) {
 	var ack parley.Ack
-	here := false
+	here, open := false, false
 	err := e.p.atOwner(e.p.ctx, e.shard, "peer.post",
 		func(context.Context) error { here = true; return nil },
 		func(ctx context.Context, to cluster.NodeID) error {
@@ -55,14 +55,29 @@ func (e Elsewhere) post(post parley.Post, done func(parley.Ack, error)) {
 			if err == nil && r.Ack != nil {
 				ack = *r.Ack
 			}
+			open = open || isSilence(err)
 			return err
 		})
+	if open {
+		final := done
+		done = func(ack parley.Ack, err error) { final(ack, unsettled(err)) }
+	}
 	switch {
 	case here: // by now
 		e.p.cfg.Conversations.Post(post, done)
 	default:
 		done(ack, err)
 	}
+}
+
+// unsettled is what err says after an earlier try whose answer was lost: a
+// refusal is then not the last word, because what it rests on may have come
+// after that try, which may be on its way into the store still.
+func unsettled(err error) error {
+	if err == nil || parley.CodeOf(err).Retry() != parley.GiveUp {
+		return err
+	}
+	return unreachable("peer.post", err)
 }
 
 // Create makes a conversation at its owner.

@@ -56,6 +56,33 @@ func TestLostMessages(t *testing.T) {
 	})
 }
 
+// TestRefusedAfterSilence loses the first answer to a post, and the second is
+// a refusal. It kills one that is passed on: the first try may yet stand.
+func TestRefusedAfterSilence(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		g := w.group("b", w.userAt("c", 0), w.userAt("a", 0))
+		stranger := w.userAt("c", 1)
+		n := 0
+		w.loses(func(from, _ cluster.NodeID) bool {
+			if from == "b" {
+				n++
+			}
+			return from == "b" && n == 1
+		})
+		if got := <-w.nodes["a"].post(g, stranger, "m"); parley.CodeOf(got.err) != parley.Overloaded {
+			t.Errorf("after a silence: %+v, want an outcome that is not known", got)
+		}
+		if got := <-w.nodes["a"].post(g, stranger, "m"); parley.CodeOf(got.err) != parley.NotFound {
+			t.Errorf("answered at once: %+v, want a refusal", got)
+		}
+		w.loses(func(from, _ cluster.NodeID) bool { return from == "b" })
+		time.AfterFunc(time.Second, func() { w.nodes["a"].see(0, "a") })
+		if got := <-w.nodes["a"].post(g, stranger, "m"); parley.CodeOf(got.err) != parley.Overloaded {
+			t.Errorf("refused here, after a silence there: %+v, want an outcome that is not known", got)
+		}
+	})
+}
+
 // TestDeadInboxOwner kills an ack that does not outlive the node that noted
 // its row, and a gate that opens too early: c is gone, with what it had noted.
 func TestDeadInboxOwner(t *testing.T) {
