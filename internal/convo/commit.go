@@ -135,7 +135,7 @@ func (c *conversation) committed(p *plan) {
 	last := &entries[len(entries)-1]
 	c.mu.Lock()
 	c.head.Seq, c.head.Count = last.Seq, last.Count
-	c.state, c.marked, c.term = p.state, true, p.term
+	c.state, c.term = p.state, p.term
 	c.doubt = time.Time{} // nothing older can still happen at this head
 	c.mu.Unlock()
 	var left error // nil: what was to be erased is

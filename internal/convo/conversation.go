@@ -52,7 +52,6 @@ type conversation struct {
 	state   *parley.Conversation // nil: not loaded, or does not exist; immutable once set
 	loaded  bool
 	term    uint64     // when head and state were true; see Config.Term
-	marked  bool       // a dirty mark stands
 	least   parley.Seq // another owner got as far as this
 
 	// More may stand in the log than was published, because an append had an
@@ -119,8 +118,7 @@ func (c *conversation) set(h store.Head, term uint64) {
 	if h.Seq < c.least {
 		term = 0 // it was read before another owner wrote
 	}
-	marked := h.Dirty || c.loaded && c.marked
-	c.head, c.state, c.marked, c.loaded, c.term = h, h.State, marked, true, term
+	c.head, c.state, c.loaded, c.term = h, h.State, true, term
 }
 
 // run works until the queue is empty. It is the only goroutine that appends

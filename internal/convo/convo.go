@@ -233,10 +233,10 @@ func (o *Owner) Find(ctx context.Context, reader parley.UserID, id parley.Conver
 	return seq, nil
 }
 
-// Unmark takes note that the dirty mark of a quiet conversation is about to
-// be removed, so that the next append sets it again. It returns the head at
-// which the mark may be settled, and false while the conversation is busy.
-func (o *Owner) Unmark(ctx context.Context, id parley.ConversationID) (parley.Seq, bool) {
+// Rests returns the head at which the dirty mark of a conversation may be
+// settled, and false while somebody appends here, or while it is not known
+// what the log holds.
+func (o *Owner) Rests(ctx context.Context, id parley.ConversationID) (parley.Seq, bool) {
 	if _, _, err := o.state(ctx, id); err != nil {
 		return 0, false
 	}
@@ -246,7 +246,6 @@ func (o *Owner) Unmark(ctx context.Context, id parley.ConversationID) (parley.Se
 	if c.busy || c.retired || !c.loaded || !c.doubt.IsZero() {
 		return 0, false
 	}
-	c.marked = false
 	return c.head.Seq, true
 }
 

@@ -398,7 +398,7 @@ func TestUnknownOutcomeIsTold(t *testing.T) {
 			if _, _, err := o.Create(t.Context(), "u-a", parley.Direct, "", []parley.UserID{"u-b"}); parley.CodeOf(err) != parley.Overloaded {
 				t.Fatalf("a founding of unknown outcome was answered with %v", err)
 			}
-			if _, ok := o.Unmark(t.Context(), c); ok {
+			if _, ok := o.Rests(t.Context(), c); ok {
 				t.Error("a mark may go while nobody knows whether all was told")
 			}
 			<-time.After(after)
@@ -532,26 +532,27 @@ func TestIdleHoldsNothing(t *testing.T) {
 	})
 }
 
-// TestUnmark kills an append that forgets to set the dirty mark again after
-// it was settled.
-func TestUnmark(t *testing.T) {
+// TestEveryAppendMarks kills an append that sets no dirty mark because it
+// believes that one stands: it was settled, here or by another node.
+func TestEveryAppendMarks(t *testing.T) {
 	s := newStore(t)
 	o, _ := newOwner(t, s)
 	c := group(t, o, "u-a", "u-b")
 	dirty := func() bool {
-		h, err := s.Load(t.Context(), c)
+		t.Helper()
+		marked, err := s.DirtyAfter(t.Context(), nil, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return h.Dirty
+		return len(marked) == 1
 	}
 	if !dirty() {
 		t.Fatal("the first append set no mark")
 	}
 	// The owner is idle a moment after its last answer.
-	head, ok := o.Unmark(t.Context(), c)
+	head, ok := o.Rests(t.Context(), c)
 	for !ok {
-		head, ok = o.Unmark(t.Context(), c)
+		head, ok = o.Rests(t.Context(), c)
 	}
 	if err := s.Settle(t.Context(), c, head); err != nil {
 		t.Fatal(err)
@@ -559,11 +560,17 @@ func TestUnmark(t *testing.T) {
 	if dirty() {
 		t.Fatal("the mark stands after Settle")
 	}
-	if _, err := post(o, c, "u-a", "m1", "x"); err != nil {
-		t.Fatal(err)
-	}
-	if !dirty() {
-		t.Error("an append after Unmark set no mark: a crash now would leave inboxes behind")
+	for i, m := range []string{"m1", "m2"} {
+		if _, err := post(o, c, "u-a", m, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if !dirty() {
+			t.Fatal("an append set no mark: a crash now would leave inboxes behind")
+		}
+		// Now it is another node that settles, without a word to this one.
+		if err := s.Settle(t.Context(), c, head+parley.Seq(i)+1); err != nil || dirty() {
+			t.Fatalf("the mark stands after Settle (%v)", err)
+		}
 	}
 }
 

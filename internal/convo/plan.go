@@ -54,13 +54,10 @@ const (
 func (c *conversation) plan(batch []*job, fresh bool) (*plan, []*job) {
 	o := c.owner
 	term := o.cfg.Term(c.id)
-	c.mu.Lock()
-	marked := c.marked && c.certain(term) // another owner may have settled the mark
-	c.mu.Unlock()
 	p := &plan{
 		c: c, at: o.cfg.Now().UTC().Truncate(time.Millisecond), term: term, fresh: fresh,
 		count: c.head.Count, state: c.state,
-		append:  store.Append{Conversation: c.id, Base: c.head.Seq, Dirty: !marked},
+		append:  store.Append{Conversation: c.id, Base: c.head.Seq},
 		numbers: make(map[parley.MessageID]int, len(batch)),
 	}
 	room := store.Room(p.append.Base)

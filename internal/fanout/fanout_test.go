@@ -258,13 +258,13 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// unmarker is an owner that may be busy.
-type unmarker struct {
+// owner may be busy.
+type owner struct {
 	busy bool
 	head parley.Seq
 }
 
-func (u *unmarker) Unmark(context.Context, parley.ConversationID) (parley.Seq, bool) {
+func (u *owner) Rests(context.Context, parley.ConversationID) (parley.Seq, bool) {
 	return u.head, !u.busy
 }
 
@@ -275,20 +275,20 @@ func TestSettle(t *testing.T) {
 	m := &marked{desk: d, heads: map[parley.ConversationID]parley.Seq{g: 1}}
 	f := newFanout(d, l, 0)
 	f.Publish(conversation("u-a"), l.say("u-a", 1), told)
-	owner := &unmarker{busy: true, head: 1}
-	if err := f.Settle(t.Context(), m, owner); err != nil || len(m.heads) != 1 {
+	o := &owner{busy: true, head: 1}
+	if err := f.Settle(t.Context(), m, o); err != nil || len(m.heads) != 1 {
 		t.Errorf("a busy conversation was settled (%v)", err)
 	}
-	owner.busy, d.flushErr = false, errors.New("disk")
-	if err := f.Settle(t.Context(), m, owner); err == nil || len(m.heads) != 1 {
+	o.busy, d.flushErr = false, errors.New("disk")
+	if err := f.Settle(t.Context(), m, o); err == nil || len(m.heads) != 1 {
 		t.Errorf("settled (%v) though the inboxes are not durable", err)
 	}
 	d.flushErr, d.did = nil, nil
-	if err := f.Settle(t.Context(), m, owner); err != nil || !slices.Equal(d.did, []string{"flush", "settle g1 1"}) {
+	if err := f.Settle(t.Context(), m, o); err != nil || !slices.Equal(d.did, []string{"flush", "settle g1 1"}) {
 		t.Errorf("Settle: %v, did %q", err, d.did)
 	}
 	d.did = nil
-	if err := f.Settle(t.Context(), m, owner); err != nil || !slices.Equal(d.did, []string{"flush"}) {
+	if err := f.Settle(t.Context(), m, o); err != nil || !slices.Equal(d.did, []string{"flush"}) {
 		t.Errorf("settled what had not moved: %v, %q", err, d.did)
 	}
 }
@@ -326,7 +326,7 @@ func TestRedoWhileSettling(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := f.Settle(t.Context(), m, &unmarker{head: 1}); err != nil {
+	if err := f.Settle(t.Context(), m, &owner{head: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"advance u-a 1..1 own 0", "flush"}; !slices.Equal(redoing.did, want) || !slices.Equal(settling.did, want) {

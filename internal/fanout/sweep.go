@@ -16,9 +16,10 @@ type Marks interface {
 	Where(ctx context.Context, c parley.ConversationID) (*parley.Conversation, parley.Seq, uint64, error)
 }
 
-// Unmarker is the owner of conversations: it is asked before a mark goes.
-type Unmarker interface {
-	Unmark(ctx context.Context, c parley.ConversationID) (parley.Seq, bool)
+// Resting is the owner of conversations: it is asked before a mark goes, and
+// says whether one rests, and at which head.
+type Resting interface {
+	Rests(ctx context.Context, c parley.ConversationID) (head parley.Seq, ok bool)
 }
 
 // sweepPage is how many marked conversations are swept between two flushes.
@@ -114,7 +115,7 @@ func (f *Fanout) rest(c parley.ConversationID, moves uint64) {
 // Settle removes the dirty marks of conversations that are quiet, once their
 // members' inboxes are durable. It is called now and then; a conversation that
 // is busy keeps its mark until it rests.
-func (f *Fanout) Settle(ctx context.Context, marks Marks, owner Unmarker) error {
+func (f *Fanout) Settle(ctx context.Context, marks Marks, owner Resting) error {
 	moved, all := f.unsettled(), f.everywhere()
 	heads := make(map[parley.ConversationID]parley.Seq, len(moved))
 	if err := f.quiet(ctx, all, marks, owner, moved, heads); err != nil {
@@ -136,9 +137,9 @@ func (f *Fanout) Settle(ctx context.Context, marks Marks, owner Unmarker) error 
 }
 
 // quiet finds the heads at which those of moved that rest may be settled.
-func (f *Fanout) quiet(ctx context.Context, all Inboxes, marks Marks, owner Unmarker, moved map[parley.ConversationID]uint64, heads map[parley.ConversationID]parley.Seq) error {
+func (f *Fanout) quiet(ctx context.Context, all Inboxes, marks Marks, owner Resting, moved map[parley.ConversationID]uint64, heads map[parley.ConversationID]parley.Seq) error {
 	for c := range moved {
-		head, ok := owner.Unmark(ctx, c)
+		head, ok := owner.Rests(ctx, c)
 		if !ok {
 			continue
 		}

@@ -54,7 +54,7 @@ func (w *world) open(change ...func(*inbox.Config)) {
 func (w *world) say(c parley.ConversationID, sender parley.UserID, kind parley.Kind) parley.Advance {
 	w.t.Helper()
 	base := w.heads[c]
-	a := store.Append{Conversation: c, Base: base, Dirty: true}
+	a := store.Append{Conversation: c, Base: base}
 	if base == 0 {
 		a.State = &parley.Conversation{ID: c, Kind: parley.Group, Members: []parley.Member{{User: me, Since: 1}, {User: you, Since: 1}}}
 	}

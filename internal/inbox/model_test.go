@@ -107,7 +107,7 @@ func (k *talk) say(kind parley.Kind, sender parley.UserID, mentions ...parley.Us
 	}
 	state := *k.state
 	state.Members = slices.Clone(k.state.Members)
-	if err := k.store.Append(k.t.Context(), store.Append{Conversation: theTalk, Base: e.Seq - 1, Entries: []parley.Entry{e}, State: &state, Dirty: true}); err != nil {
+	if err := k.store.Append(k.t.Context(), store.Append{Conversation: theTalk, Base: e.Seq - 1, Entries: []parley.Entry{e}, State: &state}); err != nil {
 		k.t.Fatal(err)
 	}
 	k.log = append(k.log, e)

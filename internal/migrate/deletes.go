@@ -118,5 +118,5 @@ func (d *deletes) again(ctx context.Context, seq parley.Seq) error {
 		return store.ErrCorrupt
 	}
 	made[0].Seq, made[0].Count = h.Seq+1, h.Count
-	return d.to.Append(ctx, store.Append{Conversation: d.id, Base: h.Seq, Entries: made, Dirty: true})
+	return d.to.Append(ctx, store.Append{Conversation: d.id, Base: h.Seq, Entries: made})
 }

@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	parley "github.com/parley-im/parley"
@@ -57,7 +58,7 @@ func TestDeletesAfterTheBackup(t *testing.T) {
 	if e := got[11]; e.Kind != parley.KindDelete || e.Ref != 5 || e.ID != idOf("", made) || e.Count != 9 {
 		t.Errorf("the delete is %+v", e)
 	}
-	if h, err := restored.Load(t.Context(), "c"); err != nil || !h.Dirty {
+	if marked, err := restored.DirtyAfter(t.Context(), nil, "", 10); err != nil || !slices.Contains(marked, "c") {
 		t.Errorf("nobody would hear of the deletes: %v", err)
 	}
 	other, err := restored.Read(t.Context(), "d", 0, 99)

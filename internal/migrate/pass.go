@@ -118,7 +118,7 @@ func (p *pass) extend(ctx context.Context, id parley.ConversationID, h store.Hea
 		}
 		// Every conversation is marked; marks takes away those that the source
 		// has not.
-		a := store.Append{Conversation: id, Base: at, Entries: entries, Dirty: true}
+		a := store.Append{Conversation: id, Base: at, Entries: entries}
 		if at += parley.Seq(len(entries)); at == h.Seq {
 			a.State = h.State
 		}

@@ -86,7 +86,6 @@ func (p *pass) compareHead(ctx context.Context, id parley.ConversationID, want s
 	if err != nil {
 		return err
 	}
-	got.Dirty, want.Dirty = false, false // that is marks' business
 	if field := differ(want, got); field != "" {
 		return differs("the %s of conversation %s", field, id)
 	}

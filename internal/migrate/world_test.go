@@ -51,7 +51,7 @@ func (w *source) say(c parley.ConversationID, n int) {
 	w.t.Helper()
 	for n > 0 {
 		h := w.heads[c]
-		a := store.Append{Conversation: c, Base: h.Seq, Dirty: w.rng.IntN(2) == 0}
+		a, settled := store.Append{Conversation: c, Base: h.Seq}, w.rng.IntN(2) != 0
 		for range min(n, store.Room(h.Seq), 1+w.rng.IntN(400)) {
 			h.Seq++
 			n--
@@ -63,6 +63,9 @@ func (w *source) say(c parley.ConversationID, n int) {
 			a.State = h.State
 		}
 		w.must(w.s.Append(w.t.Context(), a))
+		if settled {
+			w.must(w.s.Settle(w.t.Context(), c, h.Seq))
+		}
 		w.eraseDeleted(c)
 		w.heads[c] = h
 	}

@@ -68,7 +68,7 @@ func (w *world) commit(c *parley.Conversation, e parley.Entry) parley.Entry {
 	e.ID = parley.MessageID(fmt.Sprint(e.Seq))
 	state := *c
 	state.Members = slices.Clone(c.Members)
-	if err := w.store.Append(w.t.Context(), store.Append{Conversation: c.ID, Base: h.Seq, Entries: []parley.Entry{e}, State: &state, Dirty: true}); err != nil {
+	if err := w.store.Append(w.t.Context(), store.Append{Conversation: c.ID, Base: h.Seq, Entries: []parley.Entry{e}, State: &state}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.nodes["a"].spread.Publish(&state, []parley.Entry{e}, func(error) {})

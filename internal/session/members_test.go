@@ -74,7 +74,7 @@ func (h *hall) commit(kinds ...parley.Kind) {
 	}
 	state := h.state
 	state.Members = append([]parley.Member(nil), h.state.Members...)
-	if err := h.n.store.Append(h.n.t.Context(), store.Append{Conversation: theHall, Base: base, Entries: entries, State: &state, Dirty: true}); err != nil {
+	if err := h.n.store.Append(h.n.t.Context(), store.Append{Conversation: theHall, Base: base, Entries: entries, State: &state}); err != nil {
 		h.n.t.Fatal(err)
 	}
 	h.n.fanout.Publish(&state, entries, func(error) {})

@@ -65,7 +65,8 @@ type Log interface {
 	Load(ctx context.Context, c parley.ConversationID) (Head, error)
 
 	// Append writes a.Entries at a.Base+1, a.Base+2, …, all or none, provided
-	// the head is a.Base; otherwise ErrConflict. The entries must be numbered
+	// the head is a.Base; otherwise ErrConflict. In the same commit it sets the
+	// dirty mark of the conversation (see Dirty). The entries must be numbered
 	// so and carry their Count; a.Entries is not empty and no longer than
 	// Room(a.Base). An id that stands in
 	// the conversation already is the caller's fault: callers Find first, at a
@@ -114,7 +115,6 @@ type Head struct {
 	Seq   parley.Seq
 	Count uint64               // messages in 1..Seq
 	State *parley.Conversation // nil: the conversation does not exist
-	Dirty bool                 // a dirty mark stands
 }
 
 // Append is one compare-and-append to a conversation.
@@ -123,11 +123,12 @@ type Append struct {
 	Base         parley.Seq
 	Entries      []parley.Entry
 	State        *parley.Conversation // non-nil: replaces the state, in the same commit
-	Dirty        bool                 // also sets the dirty mark, in the same commit
 }
 
 // Dirty is the marks of conversations whose entries may not yet stand in
-// every member's inbox.
+// every member's inbox. Every append sets the mark, also where one stands: who
+// appends cannot know whether another node has just settled the one before.
+// An engine may spare the work where it does know.
 type Dirty interface {
 	// DirtyAfter lists marked conversations of the shards that of reports true
 	// for (nil: of all), after c ("" for the first) in an order that is the

@@ -26,17 +26,16 @@ func (b bucket) last() parley.Seq  { return parley.Seq(b+1) * store.BucketSize }
 // The statements of tails and hints. A hint's time is its value, so that the
 // greatest stays.
 const (
-	selectTail = `SELECT head, count, marked, state FROM log WHERE conversation = ? AND bucket = ? LIMIT 1`
+	selectTail = `SELECT head, count, state FROM log WHERE conversation = ? AND bucket = ? LIMIT 1`
 	selectHint = `SELECT bucket FROM hint WHERE conversation = ?`
 	insertHint = `INSERT INTO hint (conversation, bucket) VALUES (?, ?) USING TIMESTAMP ?`
 )
 
 // tail is what a bucket says of its conversation.
 type tail struct {
-	head   parley.Seq // 0: the bucket does not exist
-	count  uint64
-	marked parley.Seq // the latest append that asked for a dirty mark began here; 0: none did
-	state  []byte     // encoded; nil: none
+	head  parley.Seq // 0: the bucket does not exist
+	count uint64
+	state []byte // encoded; nil: none
 }
 
 // tails remembers the greatest bucket known of each conversation. A log only
@@ -80,20 +79,16 @@ func (s *Store) serialTail(ctx context.Context, c parley.ConversationID, b bucke
 }
 
 func scanTail(ctx context.Context, q *gocql.Query, b bucket) (tail, error) {
-	var head, count, marked *int64
+	var head, count *int64
 	var state []byte
-	found, err := one(ctx, q, &head, &count, &marked, &state)
+	found, err := one(ctx, q, &head, &count, &state)
 	if err != nil || !found {
 		return tail{}, err
 	}
 	if head == nil || count == nil || parley.Seq(*head) < b.first() || parley.Seq(*head) > b.last() {
 		return tail{}, corrupt("the head of a log", errors.New("rows that no append wrote"))
 	}
-	t := tail{head: parley.Seq(*head), count: uint64(*count), state: state}
-	if marked != nil {
-		t.marked = parley.Seq(*marked)
-	}
-	return t, nil
+	return tail{head: parley.Seq(*head), count: uint64(*count), state: state}, nil
 }
 
 // tail returns what the last bucket of c says. Where to begin is a hint: from

@@ -23,7 +23,6 @@ const (
 	insertMark = `INSERT INTO dirty (slice, shard, conversation, mark) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`
 	raiseMark  = `UPDATE dirty USING TIMESTAMP ? SET fanned = ? WHERE slice = ? AND shard = ? AND conversation = ?`
 	removeMark = `DELETE FROM dirty USING TIMESTAMP ? WHERE slice = ? AND shard = ? AND conversation = ?`
-	selectMark = `SELECT mark, fanned FROM dirty WHERE slice = ? AND shard = ? AND conversation = ?`
 	pageMarks  = `SELECT shard, conversation, mark, fanned FROM dirty WHERE slice = ? AND (shard, conversation) > (?, ?) LIMIT ?`
 )
 
@@ -54,9 +53,6 @@ func (m *marks) begin(a *store.Append) bool {
 	defer m.mu.Unlock()
 	s := m.standing[a.Conversation]
 	if s == nil {
-		if !a.Dirty {
-			return false
-		}
 		s = &standing{}
 		m.standing[a.Conversation] = s
 	}
@@ -76,15 +72,6 @@ func (m *marks) end(a *store.Append, stands bool) {
 	s.busy--
 	if stands && s.busy == 0 {
 		s.head = a.Entries[len(a.Entries)-1].Seq
-	}
-}
-
-// found notes a mark that somebody else made.
-func (m *marks) found(c parley.ConversationID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.standing[c] == nil {
-		m.standing[c] = &standing{}
 	}
 }
 
@@ -111,14 +98,6 @@ func place(c parley.ConversationID) (slice, shard int) {
 func (s *Store) mark(ctx context.Context, c parley.ConversationID, seq parley.Seq) error {
 	slice, shard := place(c)
 	return s.session.Query(insertMark, slice, shard, string(c), int64(seq), 2*int64(seq)).ExecContext(ctx)
-}
-
-// isMarked reports whether a mark of c, whose head is head, stands.
-func (s *Store) isMarked(ctx context.Context, c parley.ConversationID, head parley.Seq) (bool, error) {
-	slice, shard := place(c)
-	var mark, fanned *int64
-	found, err := one(ctx, s.session.Query(selectMark, slice, shard, string(c)), &mark, &fanned)
-	return found && mark != nil && seqOf(fanned) < head, err
 }
 
 func seqOf(n *int64) parley.Seq {

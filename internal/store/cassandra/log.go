@@ -55,14 +55,6 @@ func (s *Store) load(ctx context.Context, c parley.ConversationID) (store.Head, 
 			return store.Head{}, corrupt("state of a conversation", err)
 		}
 	}
-	if t.marked != 0 {
-		if out.Dirty, err = s.isMarked(ctx, c, t.head); err != nil {
-			return store.Head{}, err
-		}
-	}
-	if out.Dirty {
-		s.marks.found(c)
-	}
 	return out, nil
 }
 
@@ -143,7 +135,6 @@ type appending struct {
 	bucket bucket
 	try    []byte
 	state  []byte // to be written; nil: leave what is there
-	marked int64  // to be written; 0: leave what is there
 	slots  [][]byte
 }
 
@@ -163,7 +154,7 @@ func (w *appending) prepare(ctx context.Context) (err error) {
 			if err == nil && before.head != w.a.Base {
 				err = store.ErrConflict
 			}
-			w.state, w.marked = before.state, int64(before.marked)
+			w.state = before.state
 			return err
 		})
 		if err == nil {
@@ -173,9 +164,6 @@ func (w *appending) prepare(ctx context.Context) (err error) {
 	if w.a.State != nil {
 		w.state = encodeState(w.a.State)
 	}
-	if w.a.Dirty {
-		w.marked = int64(w.a.Base) + 1
-	}
 	return err
 }
 
@@ -184,9 +172,6 @@ func (w *appending) batch() *gocql.Batch {
 	c, k := string(w.a.Conversation), int64(w.bucket)
 	last := &w.a.Entries[len(w.a.Entries)-1]
 	set, values := `UPDATE log SET head = ?, count = ?`, []any{int64(last.Seq), int64(last.Count)}
-	if w.marked != 0 {
-		set, values = set+`, marked = ?`, append(values, w.marked)
-	}
 	if w.state != nil {
 		set, values = set+`, state = ?`, append(values, w.state)
 	}

@@ -79,25 +79,20 @@ func settle(t *testing.T, s store.Store, c parley.ConversationID, head parley.Se
 func TestMarkOutlivesAnotherOwner(t *testing.T) {
 	cfg := config(t)
 	slow, successor := open(t, cfg), open(t, cfg)
-	dirty := func(base parley.Seq, by string) store.Append {
-		a := entries("c", base, 1, by)
-		a.Dirty = true
-		return a
-	}
-	mustAppend(t, slow, dirty(0, "a"))
-	if h, err := successor.Load(t.Context(), "c"); err != nil || !h.Dirty {
-		t.Fatalf("the successor sees no mark: %v", err)
+	mustAppend(t, slow, entries("c", 0, 1, "a"))
+	if !marked(t, successor, "c") {
+		t.Fatal("the successor sees no mark")
 	}
 	settle(t, successor, "c", 1)
 	if marked(t, successor, "c") {
 		t.Fatal("settled, and still on the list")
 	}
-	mustAppend(t, slow, entries("c", 1, 1, "b")) // not dirty: its mark stands, it believes
+	mustAppend(t, slow, entries("c", 1, 1, "b")) // its mark stands, it believes
 	if !marked(t, successor, "c") {
 		t.Error("an entry whose owner relied on its mark is on no list")
 	}
 	// The successor appends, marks and removes what it settles.
-	mustAppend(t, successor, dirty(2, "c"))
+	mustAppend(t, successor, entries("c", 2, 1, "c"))
 	settle(t, successor, "c", 3)
 	mustAppend(t, slow, entries("c", 3, 1, "d"))
 	if !marked(t, successor, "c") {
@@ -120,13 +115,9 @@ func TestMarkOutlivesAnotherOwner(t *testing.T) {
 // TestLateMark kills a removal that arrives after the mark of what came next.
 func TestLateMark(t *testing.T) {
 	s := open(t, config(t))
-	a := entries("c", 0, 1, "a")
-	a.Dirty = true
-	mustAppend(t, s, a)
+	mustAppend(t, s, entries("c", 0, 1, "a"))
 	settle(t, s, "c", 1)
-	a = entries("c", 1, 1, "b")
-	a.Dirty = true
-	mustAppend(t, s, a)
+	mustAppend(t, s, entries("c", 1, 1, "b"))
 	shard := parley.ShardOf("c")
 	err := s.Session().Query(`DELETE FROM dirty USING TIMESTAMP 3 WHERE slice = ? AND shard = ? AND conversation = 'c'`, shard/16, shard).Exec()
 	if err != nil {

@@ -39,7 +39,7 @@ const wide = ` WITH compaction = {'class': 'UnifiedCompactionStrategy', 'scaling
 var migrations = [][]string{1: {
 	`CREATE TABLE IF NOT EXISTS log (
 		conversation text, bucket bigint, kind tinyint, seq bigint, id text,
-		head bigint static, count bigint static, marked bigint static, state blob static,
+		head bigint static, count bigint static, state blob static,
 		entry blob, at bigint, try blob,
 		PRIMARY KEY ((conversation, bucket), kind, seq, id)
 	)` + wide,

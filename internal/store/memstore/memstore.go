@@ -120,7 +120,6 @@ func (s *Store) Load(ctx context.Context, c parley.ConversationID) (h store.Head
 		h.Seq = parley.Seq(len(conv.entries))
 		h.Count = conv.entries[len(conv.entries)-1].Count
 		h.State = cloneState(conv.state)
-		h.Dirty = conv.dirty
 	})
 	return h, err
 }
@@ -149,7 +148,7 @@ func (s *Store) Append(ctx context.Context, a store.Append) error {
 		if a.State != nil {
 			conv.state = cloneState(a.State)
 		}
-		conv.dirty = conv.dirty || a.Dirty
+		conv.dirty = true
 		return nil
 	})
 }

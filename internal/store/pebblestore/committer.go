@@ -42,7 +42,6 @@ type part struct {
 	base   uint64                // the head or position believed in; kindErase: the greatest number erased
 	next   uint64                // what it becomes
 	count  uint64                // kindAppend: the count at next
-	dirty  bool                  // kindAppend: set the mark
 	conds  []cond                // kindRecords
 	lo, hi int                   // the operations in buf
 	err    error                 // nil or store.ErrConflict

@@ -60,7 +60,7 @@ func (c *committer) judgeAppend(r *request, p *part) (conflict, fault error) {
 	if err := r.write(p, c.cur.batch); err != nil {
 		return nil, err
 	}
-	if p.dirty && !h.dirty {
+	if !h.dirty {
 		h.dirty = true
 		if err := c.cur.batch.Set(dirtyKey(nil, p.c), nil, nil); err != nil {
 			return nil, err

@@ -51,7 +51,7 @@ func entryOf(lane int, seq parley.Seq) parley.Entry {
 }
 
 func appendOf(lane int, base parley.Seq, n int) store.Append {
-	a := store.Append{Conversation: laneOf(lane), Base: base, Dirty: base%3 == 0}
+	a := store.Append{Conversation: laneOf(lane), Base: base}
 	for i := range n {
 		a.Entries = append(a.Entries, entryOf(lane, base+parley.Seq(i)+1))
 	}

@@ -19,7 +19,7 @@ func (s *Store) Load(ctx context.Context, c parley.ConversationID) (out store.He
 			out = store.Head{}
 			return err
 		}
-		out = store.Head{Seq: h.seq, Count: h.count, Dirty: h.dirty}
+		out = store.Head{Seq: h.seq, Count: h.count}
 		_, err = v.get("conversation state", stateKey(nil, c), func(b []byte) (err error) {
 			out.State, err = decodeState(b)
 			return err
@@ -91,7 +91,7 @@ func (s *Store) Append(ctx context.Context, a store.Append) error {
 	}
 	last := &a.Entries[len(a.Entries)-1]
 	r.parts = append(r.parts, part{kind: kindAppend, c: a.Conversation, base: uint64(a.Base), next: uint64(last.Seq),
-		count: last.Count, dirty: a.Dirty, hi: len(r.buf)})
+		count: last.Count, hi: len(r.buf)})
 	return s.commitOne(ctx, r)
 }
 

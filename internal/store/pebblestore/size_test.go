@@ -65,7 +65,7 @@ func TestBytesPerMessage(t *testing.T) {
 	const batch = 10
 	for base := parley.Seq(0); base < each; base += batch {
 		for conv := range conversations {
-			a := store.Append{Conversation: c.convs[conv], Base: base, Dirty: true}
+			a := store.Append{Conversation: c.convs[conv], Base: base}
 			for i := range parley.Seq(batch) {
 				a.Entries = append(a.Entries, c.message(conv, base+i+1))
 			}

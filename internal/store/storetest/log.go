@@ -51,7 +51,7 @@ var logCases = []testCase{
 					t.Errorf("read %d entries with limit %d", len(got), limit)
 				}
 			}
-			if h := w.load("c"); h.Seq != 5 || h.Count != 5 || h.Dirty || h.State != nil {
+			if h := w.load("c"); h.Seq != 5 || h.Count != 5 || h.State != nil {
 				t.Errorf("head is %+v", h)
 			}
 		}},
@@ -59,17 +59,19 @@ var logCases = []testCase{
 		"an append at a stale head, which breaks the order or makes a gap",
 		func(t *testing.T, w *world) {
 			w.append(texts("c", 0, 2))
+			w.settle("c", 2)
 			for _, base := range []parley.Seq{0, 1, 3, 100} {
 				a := texts("c", base, 2)
-				a.Entries[0].ID, a.State, a.Dirty = "stale", &parley.Conversation{ID: "c"}, true
+				a.Entries[0].ID, a.State = "stale", &parley.Conversation{ID: "c"}
 				if err := w.s.Append(w.ctx(), a); !errors.Is(err, store.ErrConflict) {
 					t.Fatalf("append at %d: %v", base, err)
 				}
 			}
 			w.again()
-			if h := w.load("c"); h.Seq != 2 || h.Count != 2 || h.State != nil || h.Dirty {
+			if h := w.load("c"); h.Seq != 2 || h.Count != 2 || h.State != nil {
 				t.Errorf("head is %+v", h)
 			}
+			wantIDs(t, w.dirty("", 10))
 			if seq := w.find("c", "stale", 0); seq != 0 {
 				t.Errorf("the id of a refused append stands at %d", seq)
 			}

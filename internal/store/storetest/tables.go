@@ -14,33 +14,25 @@ import (
 )
 
 var dirtyCases = []testCase{
-	{"dirty/mark and settle", "Dirty: also sets the dirty mark, in the same commit. Settle removes the mark of c if the head is still head, and otherwise leaves it.",
+	{"dirty/mark and settle", "In the same commit it sets the dirty mark, also where one stands. Settle removes the mark of c if the head is still head, and otherwise leaves it.",
 		"an entry whose inboxes nobody sweeps after a crash",
 		func(t *testing.T, w *world) {
-			a := texts("c", 0, 1)
-			a.Dirty = true
-			w.append(a)
+			w.append(texts("c", 0, 1))
 			w.again()
-			if !w.load("c").Dirty {
-				t.Fatal("the mark does not stand")
-			}
-			w.append(texts("c", 1, 1)) // an append without the mark leaves it
+			wantIDs(t, w.dirty("", 10), "c")
+			w.append(texts("c", 1, 1))
 			for _, head := range []parley.Seq{0, 1, 3} {
 				w.settle("c", head)
-				if !w.load("c").Dirty {
-					t.Fatalf("settled at %d, the head is 2", head)
-				}
+				wantIDs(t, w.dirty("", 10), "c") // the head is 2
 			}
 			w.settle("c", 2)
-			if h := w.load("c"); h.Dirty || h.Seq != 2 {
+			if h := w.load("c"); h.Seq != 2 {
 				t.Fatalf("head is %+v", h)
 			}
 			w.settle("c", 2)
 			w.settle("never was", 0)
 			wantIDs(t, w.dirty("", 10))
-			a = texts("c", 2, 1)
-			a.Dirty = true
-			w.append(a) // a settled mark can be set again
+			w.append(texts("c", 2, 1)) // a settled mark is set again
 			w.again()
 			wantIDs(t, w.dirty("", 10), "c")
 		}},
@@ -48,11 +40,10 @@ var dirtyCases = []testCase{
 		func(t *testing.T, w *world) {
 			marked := []parley.ConversationID{"a", "ab", "b", "g00000000000000000000000000", "z~"}
 			for _, c := range marked {
-				a := texts(c, 0, 1)
-				a.Dirty = true
-				w.append(a)
+				w.append(texts(c, 0, 1))
 			}
 			w.append(texts("clean", 0, 1))
+			w.settle("clean", 1)
 			w.again()
 			all := w.dirty("", 10)
 			wantIDs(t, slices.Sorted(slices.Values(all)), marked...)
