@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sort"
 	"time"
@@ -36,11 +35,11 @@ func (o *ownRow) write(ctx context.Context) error {
 	defer cancel()
 	begun := n.since()
 	n.mu.Lock()
-	m := n.belief.self
+	m, heard := n.belief.self, n.belief.heard()
 	n.mu.Unlock()
 	err := writeRow(ctx, n.cfg.Records, row{
 		Protocol: protocol, ID: m.ID, Incarnation: m.Incarnation, URL: m.URL, Route: m.Route, Version: m.Version,
-		At: n.cfg.Now().UTC().Format(time.RFC3339), version: o.version,
+		At: n.cfg.Now().UTC().Format(time.RFC3339), Hears: heard, version: o.version,
 	})
 	if err != nil {
 		o.doubt = mark{begun, true}
@@ -63,7 +62,10 @@ func (o *ownRow) keep() {
 		case <-n.ctx.Done():
 			return
 		}
-		if !o.mayWrite() {
+		if write, remove := o.due(); !write {
+			if remove && o.claimed {
+				o.remove()
+			}
 			continue
 		}
 		if o.doubt.set || !o.claimed {
@@ -78,11 +80,20 @@ func (o *ownRow) keep() {
 	}
 }
 
-func (o *ownRow) mayWrite() bool {
+// due is what is to become of the row: it may be written, or must go.
+func (o *ownRow) due() (write, remove bool) {
 	at := o.n.since()
 	o.n.mu.Lock()
 	defer o.n.mu.Unlock()
-	return o.n.belief.mayWrite(at)
+	return o.n.belief.mayWrite(at), o.n.belief.unheard
+}
+
+// remove takes the row out of the node table: the others go on at once. A row
+// that stays is stale soon.
+func (o *ownRow) remove() {
+	if err := o.n.withdraw(o.n.ctx); err == nil {
+		o.version, o.claimed, o.doubt = 0, false, mark{}
+	}
 }
 
 func taken(err error) bool { return errors.Is(err, &parley.Error{Code: parley.Conflict}) }
@@ -163,12 +174,16 @@ func (n *Node) routes(rows []row) []string {
 }
 
 // withdraw removes our row, if it is ours.
-func (n *Node) withdraw(ctx context.Context) {
+func (n *Node) withdraw(ctx context.Context) error {
 	w, err := n.readOwn(ctx)
-	if err == nil && w.version != 0 && w.Incarnation == n.belief.self.Incarnation {
+	n.mu.Lock()
+	incarnation := n.belief.self.Incarnation
+	n.mu.Unlock()
+	if err == nil && w.version != 0 && w.Incarnation == incarnation {
 		err = n.cfg.Records.CommitRecords(ctx, Partition, []store.Change{{Key: string(n.cfg.ID), Version: w.version, Remove: true}})
 	}
 	if err != nil {
-		n.cfg.Logger.Warn("this node left, but still stands in the node table; others wait until it is stale", slog.Any("err", fmt.Errorf("cluster: %w", err)))
+		return fmt.Errorf("cluster: remove the row of a node: %w", err)
 	}
+	return nil
 }

@@ -29,8 +29,12 @@ type belief struct {
 	why   string // not settled, as a sentence; empty: settled
 	lost  bool   // the name is another's: never settled again
 
-	out  bool // stepped out; see step
-	well mark // since when the node table was read without a failure
+	out     bool          // stepped out; see step and compare
+	left    time.Duration // when it did
+	unheard bool          // out because it and others do not hear each other
+	well    mark          // since when the node table was read without a failure
+	apart   mark          // since when it is not among those who all hear each other
+	whole   mark          // since when it and all others alive hear each other
 }
 
 // peer is one other node that is alive.
@@ -133,21 +137,23 @@ func (b *belief) outdated(h *beat) bool {
 func (b *belief) surveyed(begun, at time.Duration, rows []row) {
 	b.lapse(at)
 	b.table.surveyed(begun, at, rows)
-	if !b.well.set {
-		b.well = mark{at, true}
-	}
+	b.well.hold(at, true)
+	b.compare(begun, at)
 	b.judge(at)
 }
 
 // unread takes note that the node table could not be read.
-func (b *belief) unread() { b.well = mark{} }
+func (b *belief) unread() { b.well, b.apart, b.whole = mark{}, mark{}, mark{} }
 
 // announced takes note that a write of our own row, asked for at begun, is
 // durable at at.
 func (b *belief) announced(begun, at time.Duration) {
 	b.lapse(at)
+	if b.out && begun < b.left {
+		return // it was under way then
+	}
 	b.table.announced(begun, at)
-	b.out = false
+	b.out, b.unheard = false, false
 	b.judge(at)
 }
 
@@ -198,17 +204,22 @@ func (b *belief) step(at time.Duration) {
 	// first than it disturbs those who went on.
 	for _, p := range b.peers {
 		if p.stored && !p.out {
-			b.out, b.well = true, mark{}
+			b.out, b.left, b.well = true, at, mark{}
 			return
 		}
 	}
 }
 
 // mayWrite reports whether the row may be written. Who is out first reads the
-// table for a while: a row that is alive now and then, or without its node
-// knowing, keeps the others from settling.
+// table for a while, and where it was not heard, is heard and hears for a
+// while: a row that is alive now and then, or without its node knowing, keeps
+// the others from settling.
 func (b *belief) mayWrite(at time.Duration) bool {
-	return !b.out || b.well.heldFor(at, b.cfg.fresh()) && at-b.table.read.at < 2*b.cfg.Announce
+	well := b.well.heldFor(at, b.cfg.fresh())
+	if b.unheard {
+		well = b.whole.heldFor(at, b.cfg.lasting()) && b.hearsAll()
+	}
+	return !b.out || well && at-b.table.read.at < 2*b.cfg.Announce
 }
 
 // judge decides anew who is a member and whether the view is settled.
@@ -237,7 +248,10 @@ func (b *belief) judge(at time.Duration) {
 	}
 
 	b.proof = b.agreement(at)
-	if b.out {
+	switch {
+	case b.unheard:
+		b.proof = proof{why: "this node and others do not hear each other, and those who all do go on without it"}
+	case b.out:
 		b.proof = proof{why: "this node does not reach the store, and the others go on without it"}
 	}
 	if b.lost {

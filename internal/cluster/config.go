@@ -43,7 +43,7 @@ type Config struct {
 
 // faults are switched on by tests that show that they are found.
 type faults struct {
-	noDigest, noTable, noAnnounced, noClock, noEcho, noTurned, noStep bool
+	noDigest, noTable, noAnnounced, noClock, noEcho, noTurned, noStep, noApart bool
 }
 
 const (
@@ -103,6 +103,12 @@ func (c *Config) fresh() time.Duration { return 3 * c.Announce }
 // lasting is how long a row is alive after it changed. It is longer than
 // fresh, so that an announcement may be late by as much as the difference.
 func (c *Config) lasting() time.Duration { return 4 * c.Announce }
+
+// lately is how long what a row says of whom its node hears is believed after
+// it changed. It is shorter than fresh, which is how long a node must be apart
+// from the others before it steps out: a node that died must be gone from the
+// comparison by then, or of two the survivor would step out for the dead one.
+func (c *Config) lately() time.Duration { return 2*c.Announce + c.Announce/2 }
 
 func (id NodeID) valid() bool {
 	if len(id) < 1 || len(id) > 32 {

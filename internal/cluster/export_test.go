@@ -18,6 +18,8 @@ func (c Config) Seeded(fault string) Config {
 		c.seeded.noTurned = true
 	case "step":
 		c.seeded.noStep = true
+	case "apart":
+		c.seeded.noApart = true
 	case "echo":
 		c.seeded.noEcho = true
 	default:

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,6 +87,15 @@ func (n *Node) Undisputed() bool {
 	return !n.ended.Load() && n.belief.undisputed(at)
 }
 
+// Apart reports that this node has stepped out because it and others do not
+// hear each other, which may last. It can neither serve its clients nor send
+// to others what they ask: they are better off with another node.
+func (n *Node) Apart() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.belief.unheard
+}
+
 // Failed delivers why this node must stop, if it must: its name is another's.
 // It has no terms from then on.
 func (n *Node) Failed() <-chan error { return n.failed }
@@ -118,7 +128,9 @@ func (n *Node) Leave(ctx context.Context) {
 	h := n.lastBeat()
 	n.running.Wait()
 	_ = n.cfg.Bus.TellAll(h) // who does not hear it finds out by silence
-	n.withdraw(ctx)
+	if err := n.withdraw(ctx); err != nil {
+		n.cfg.Logger.Warn("this node left, but still stands in the node table; others wait until it is stale", slog.Any("err", err))
+	}
 	n.cfg.Bus.Close()
 }
 
@@ -251,7 +263,7 @@ func (n *Node) beat() {
 		}
 		n.rebalance(at, b)
 		msg = b.tick(at, n.cfg.Now()).encode()
-		n.watch.stepped(n.cfg.Logger, b.out)
+		n.watch.stepped(n.cfg.Logger, b)
 		n.watch.clocks(n.cfg.Logger, b)
 	})
 	if msg != nil {

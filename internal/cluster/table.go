@@ -27,6 +27,10 @@ type row struct {
 	Version     string `json:"version,omitempty"`
 	At          string `json:"at"` // the node's clock; for people
 
+	// Hears names the nodes it hears, members or not; nil: its release does
+	// not say.
+	Hears []NodeID `json:"hears"`
+
 	version uint64 // of the record
 }
 
@@ -36,6 +40,7 @@ type table struct {
 
 	read  mark // when the last successful reading was asked for
 	alive map[NodeID]uint64
+	hears map[NodeID][]NodeID // what the rows say that changed lately
 	seen  map[NodeID]sighting
 
 	// tenure counts the unbroken stretches in which our row was alive for
@@ -57,7 +62,7 @@ func newTable(cfg *Config) table {
 
 // surveyed takes a reading of all rows, asked for at begun and complete at at.
 func (t *table) surveyed(begun, at time.Duration, rows []row) {
-	seen, alive := make(map[NodeID]sighting, len(rows)), make(map[NodeID]uint64, len(rows))
+	seen, alive, hears := make(map[NodeID]sighting, len(rows)), make(map[NodeID]uint64, len(rows)), make(map[NodeID][]NodeID, len(rows))
 	for _, r := range rows {
 		s, known := t.seen[r.ID]
 		if !known || s.incarnation != r.Incarnation || s.version != r.version {
@@ -68,8 +73,11 @@ func (t *table) surveyed(begun, at time.Duration, rows []row) {
 		if begun-s.at < t.cfg.lasting() {
 			alive[r.ID] = r.Incarnation
 		}
+		if begun-s.at < t.cfg.lately() {
+			hears[r.ID] = r.Hears
+		}
 	}
-	t.seen, t.alive, t.read = seen, alive, mark{begun, true}
+	t.seen, t.alive, t.hears, t.read = seen, alive, hears, mark{begun, true}
 }
 
 // announced notes a durable write of our row. It prolongs the present stretch

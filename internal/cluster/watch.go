@@ -54,16 +54,22 @@ func (w *watch) clocks(log *slog.Logger, b *belief) {
 }
 
 // stepped tells that this node has stepped out, and when it is back.
-func (w *watch) stepped(log *slog.Logger, out bool) {
-	if w.out == out {
+func (w *watch) stepped(log *slog.Logger, b *belief) {
+	if w.out == b.out {
 		return
 	}
-	if w.out = out; out {
+	w.out = b.out
+	switch {
+	case !b.out:
+		w.later(func() { log.Info("this node is back among the others") })
+	case b.unheard:
+		w.later(func() {
+			log.Warn("this node and others do not hear each other, though all reach the store: those who all do go on without it until that is mended; look at the network between the cluster.bus addresses")
+		})
+	default:
 		w.later(func() {
 			log.Warn("this node does not reach the store, and others do: they go on without it until it can")
 		})
-	} else {
-		w.later(func() { log.Info("this node reaches the store again and is back among the others") })
 	}
 }
 

@@ -17,6 +17,8 @@ func (e *Edge) admin() http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		err := e.cfg.Ready()
 		switch {
+		case e.hub.turnsAway():
+			http.Error(w, "cut off from the other nodes of the cluster", http.StatusServiceUnavailable)
 		case e.hub.isDraining():
 			http.Error(w, "draining", http.StatusServiceUnavailable)
 		case err != nil:

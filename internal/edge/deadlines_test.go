@@ -305,6 +305,59 @@ func TestDrainHurried(t *testing.T) {
 	})
 }
 
+// TestTurnAway kills a server that keeps clients which it cannot serve, lets
+// new ones in, makes them wait, or stays closed when it can serve again.
+func TestTurnAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := startFake(t, true)
+		get := func(path string) *http.Response {
+			s := newSocket(t, f.dial())
+			s.send([]byte("GET " + path + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer " + goodToken + "\r\n\r\n"))
+			return s.answer()
+		}
+		polled := make(chan int, 1)
+		go func() { polled <- get("/v1/sync?cursor=e.7").StatusCode }()
+		synctest.Wait()
+		for range 2 { // it may happen again
+			s, _ := online(t, f)
+			idle := newSocket(t, f.dial())
+			idle.send([]byte("GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n"))
+			_ = idle.answer()
+			synctest.Wait()
+			began := time.Now()
+			f.TurnAway(true, 0)
+			f.TurnAway(true, 0)
+			if first, second := s.until(time.Second), s.next(time.Second); first != "goaway" || second != "close:1012" {
+				t.Errorf("%q, %q", first, second)
+			}
+			if res := get("/v1/me"); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+				t.Errorf("a call: %s, Retry-After %q", res.Status, res.Header.Get("Retry-After"))
+			}
+			if _, err := idle.nc.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("a connection that is kept open for more: %v", err)
+			}
+			if _, res := shake(t, f.dial(), "GET", "HTTP/1.1", handshake...); res.StatusCode != 503 {
+				t.Errorf("a new connection: %s", res.Status)
+			}
+			between(t, "turned away", began, 0)
+			f.TurnAway(false, 0)
+			f.TurnAway(false, 0)
+			if res := get("/v1/me"); res.StatusCode == 503 {
+				t.Errorf("a call afterwards: %s", res.Status)
+			}
+		}
+		if status := <-polled; status != 200 {
+			t.Errorf("the poll that waited: %d", status)
+		}
+		f.TurnAway(true, 0)
+		f.Drain(t.Context(), 0)
+		f.TurnAway(false, 0)
+		if _, res := shake(t, f.dial(), "GET", "HTTP/1.1", handshake...); res.StatusCode != 503 {
+			t.Errorf("a new connection to a server that leaves: %s", res.Status)
+		}
+	})
+}
+
 // TestHTTPDeadlines: a header has 5 s, a body 10 s, an idle connection 2
 // minutes, and a long poll as long as it asked for.
 func TestHTTPDeadlines(t *testing.T) {

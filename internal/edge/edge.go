@@ -241,6 +241,17 @@ func (dropNoise) Enabled(context.Context, slog.Level) bool { return false }
 // refused from the start, and long polls answer at once.
 func (e *Edge) Drain(ctx context.Context, spread time.Duration) { e.hub.drain(ctx, spread) }
 
+// TurnAway has every client go elsewhere, spread over that time, and refuses
+// all that comes until it is called with false. It does not wait for that.
+func (e *Edge) TurnAway(on bool, spread time.Duration) {
+	e.hub.turnAway(on, spread)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, srv := range e.servers {
+		srv.SetKeepAlivesEnabled(!on) // else a proxy would send more over what it has open
+	}
+}
+
 // Close ends every WebSocket and returns when nothing of edge runs. Shutdown
 // comes before. Only the first call does something.
 func (e *Edge) Close() { e.hub.close() }

@@ -131,9 +131,12 @@ func (e *Edge) serveRoute(rt *route) http.Handler {
 		began := time.Now()
 		status := http.StatusServiceUnavailable
 		defer underWay.Add(-1)
-		if underWay.Add(1) > most {
+		switch n := underWay.Add(1); {
+		case n > most:
 			e.problem(w, r, 0, &parley.Error{Code: parley.Overloaded, Op: "edge.admit", After: time.Second, Detail: "the server has too much to do; try again shortly"})
-		} else {
+		case e.hub.turnsAway():
+			e.problem(w, r, 0, errAway())
+		default:
 			status = e.answer(w, r, rt)
 		}
 		e.metrics.requests.WithLabelValues(rt.name, strconv.Itoa(status)).Inc()

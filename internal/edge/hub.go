@@ -34,17 +34,28 @@ type hub struct {
 	wheel    wheel
 	poller   *poller // nil: a goroutine reads each connection
 
-	opening  atomic.Int64    // connections without a good hello
-	draining context.Context // ends when new connections are no longer welcome
-	refuse   context.CancelFunc
-	emptied  chan struct{} // capacity one: there was a moment without connections
+	opening atomic.Int64            // connections without a good hello
+	welcome atomic.Pointer[welcome] // whether new connections are; replaced under mu
+	emptied chan struct{}           // capacity one: there was a moment without connections
 
 	// running counts every goroutine of the hub and its connections.
 	running sync.WaitGroup
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
+	left   bool // new connections are never welcome again
 	closed bool
+}
+
+// welcome ends when new connections are no longer welcome.
+type welcome struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func newWelcome() *welcome {
+	ctx, end := context.WithCancel(context.Background())
+	return &welcome{ctx, end}
 }
 
 func newHub(cfg *Config, m *metrics) (*hub, error) {
@@ -59,7 +70,7 @@ func newHub(cfg *Config, m *metrics) (*hub, error) {
 		emptied:  make(chan struct{}, 1),
 		conns:    make(map[*conn]struct{}),
 	}
-	h.draining, h.refuse = context.WithCancel(context.Background())
+	h.welcome.Store(newWelcome())
 	if !cfg.NoPolling {
 		p, err := newPoller(h)
 		if err != nil {
@@ -81,6 +92,8 @@ func (h *hub) clock() int64 { return int64(time.Since(h.start)) + 1 }
 // admit reports whether one more connection may be upgraded now.
 func (h *hub) admit() error {
 	switch {
+	case h.turnsAway():
+		return errAway()
 	case h.isDraining():
 		return &parley.Error{Code: parley.Draining, Op: "edge.connect", Detail: "The server is going away for a restart; reconnect in a moment.", After: time.Second}
 	case h.count() >= h.max || h.opening.Load() >= h.maxOpen || !h.upgrades.Allow():
@@ -172,16 +185,68 @@ func (h *hub) forget(c *conn) {
 	}
 }
 
-func (h *hub) isDraining() bool { return h.draining.Err() != nil }
+// isDraining reports that new connections are not welcome.
+func (h *hub) isDraining() bool { return h.welcome.Load().Err() != nil }
 
 // whenDraining calls f once draining begins, unless stop is called before.
-func (h *hub) whenDraining(f func()) (stop func() bool) { return context.AfterFunc(h.draining, f) }
+func (h *hub) whenDraining(f func()) (stop func() bool) {
+	return context.AfterFunc(h.welcome.Load(), f)
+}
+
+// leave makes new connections unwelcome for good.
+func (h *hub) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.left = true
+	h.welcome.Load().end()
+}
+
+// turnsAway reports that new connections are not welcome for a while.
+func (h *hub) turnsAway() bool {
+	if !h.isDraining() {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.left
+}
+
+// turnAway has every client go elsewhere, spread over that time, and none come
+// back until it is called with false. It does not wait for that.
+func (h *hub) turnAway(on bool, spread time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.left || h.closed || on == h.isDraining():
+	case on:
+		h.welcome.Load().end()
+		h.running.Go(func() { h.sendOff(h.ctx, spread) })
+	default:
+		h.welcome.Store(newWelcome())
+	}
+}
+
+func errAway() error {
+	return &parley.Error{Code: parley.Draining, Op: "edge.admit", After: time.Second, Detail: "this server is cut off from the others that it works with; connect to another address, or to this one in a moment, and send the same again with the same id"}
+}
 
 // drain says goaway to every connection and closes it, spread evenly over
 // that time, so that they do not all arrive elsewhere at once. It returns when
 // they are gone, which takes closeWithin at most after the last was told.
 func (h *hub) drain(ctx context.Context, spread time.Duration) {
-	h.refuse()
+	h.leave()
+	h.sendOff(ctx, spread)
+	for h.count() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.emptied:
+		}
+	}
+}
+
+// sendOff says goaway to every connection there is, spread over that time.
+func (h *hub) sendOff(ctx context.Context, spread time.Duration) {
 	all := h.all()
 	began := time.Now()
 	for i, c := range all {
@@ -193,13 +258,6 @@ func (h *hub) drain(ctx context.Context, spread time.Duration) {
 			}
 		}
 		h.sayGoaway(c, max(0, spread-time.Since(began)))
-	}
-	for h.count() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.emptied:
-		}
 	}
 }
 
@@ -223,7 +281,7 @@ func (h *hub) all() []*conn {
 
 // close ends what is left and returns when no goroutine is.
 func (h *hub) close() {
-	h.refuse()
+	h.leave()
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()

@@ -60,7 +60,7 @@ func (s *Server) join(ctx context.Context) error {
 	joined, err := cluster.Join(ctx, cluster.Config{
 		ID: c.ID, URL: c.URL, Version: s.cfg.Version, Weight: c.Weight, Shards: parley.Shards,
 		Bus: c.Bus, Records: s.cfg.Store, Peers: n.peers,
-		Changed: n.peers.Changed, Now: s.cfg.Now, Logger: s.cfg.Logger,
+		Changed: s.turned, Now: s.cfg.Now, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -78,6 +78,15 @@ func (s *Server) join(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// turned is told of every view. A node that has no part in the cluster because
+// the others do not hear it has its clients go to them.
+func (s *Server) turned(v *cluster.View) {
+	s.node.peers.Changed(v)
+	if joined := s.node.joined.Load(); joined != nil {
+		s.edge.TurnAway(joined.Apart(), s.spread())
+	}
 }
 
 // drain takes the node out of the ring: others take over what it owns, while

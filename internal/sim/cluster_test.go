@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,12 +100,27 @@ func TestSeededClusterFaultsAreCaught(t *testing.T) {
 }
 
 // TestCutFromStore has one of three nodes lose the store while the others hear
-// it. It kills a cluster that waits for it: ten seconds later everybody whose
-// device talks to another node signs in, syncs from nothing and sends, also
-// those whose inboxes and conversations that node had. When it reaches the
-// store again the checker looks at what everybody has.
+// it. It kills a cluster that waits for it: see cutOne.
 func TestCutFromStore(t *testing.T) {
+	cutOne(t, 2, 10*time.Second, func(_ *ClusterWorld, n *clusterNode) { n.cut.Store(true) })
+}
+
+// TestCutFromOthers has one of three nodes lose the others, while all reach the
+// store. It kills a cluster that waits for it, and a node that keeps the clients
+// it cannot serve: all devices are at the others in the end.
+func TestCutFromOthers(t *testing.T) {
+	cutOne(t, 3, 16*time.Second, func(w *ClusterWorld, n *clusterNode) { w.hub.Isolate(n.id) })
+}
+
+// cutOne cuts one of three nodes off. Devices talk to the first so many at
+// first, and call only the other two shortly before the end, as a proxy has them.
+// Then everybody signs in, syncs from nothing and sends, also those whose
+// inboxes and conversations that node had; when the cut is over the checker
+// looks at what everybody has.
+func cutOne(t *testing.T, called int, within time.Duration, cut func(*ClusterWorld, *clusterNode)) {
 	bubble(t, func(t *testing.T) {
+		calls := atomic.Int64{}
+		calls.Store(int64(called))
 		w := NewClusterWorld(ClusterConfig{Seed: 1, Sends: 1})
 		defer func() {
 			if err := w.end(); err != nil {
@@ -119,7 +135,9 @@ func TestCutFromStore(t *testing.T) {
 		pause(t.Context(), 10*time.Second)
 		cfg := w.cast()
 		cfg.Dial = func(device string) Dialer {
-			return func(ctx context.Context) (net.Conn, error) { return w.nodes[w.dice.intn(2)].net.Dial(ctx, device) }
+			return func(ctx context.Context) (net.Conn, error) {
+				return w.nodes[w.dice.intn(int(calls.Load()))].net.Dial(ctx, device)
+			}
 		}
 		var err error
 		if w.party, err = NewParty(t.Context(), cfg); err != nil {
@@ -130,8 +148,13 @@ func TestCutFromStore(t *testing.T) {
 			w.party.Live(live, n, 0)
 		}
 		pause(t.Context(), 5*time.Second)
-		w.nodes[2].cut.Store(true)
-		pause(t.Context(), 10*time.Second)
+		cut(w, w.nodes[2])
+		pause(t.Context(), within-2*time.Second)
+		calls.Store(2)
+		pause(t.Context(), 2*time.Second)
+		if left := w.nodes[2].net.open(); left != 0 {
+			t.Errorf("%d connections to a node that cannot serve them", left)
+		}
 
 		soon, done := context.WithTimeout(t.Context(), 5*time.Second)
 		for _, d := range w.party.Devices {

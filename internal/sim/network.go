@@ -51,6 +51,13 @@ func (n *Network) Listen() net.Listener {
 	return n.listener
 }
 
+// open counts the connections there are.
+func (n *Network) open() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.links)
+}
+
 // Dial connects device to the server.
 func (n *Network) Dial(ctx context.Context, device string) (net.Conn, error) {
 	t := time.NewTimer(n.latency())

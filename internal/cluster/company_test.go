@@ -1,0 +1,33 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestCompany kills a comparison of who hears whom that nodes would answer
+// differently, that counts what is said one way only, or that gives up more
+// nodes than it must.
+func TestCompany(t *testing.T) {
+	type rows = map[NodeID][]NodeID
+	ids := func(ids ...NodeID) []NodeID { return append([]NodeID{}, ids...) }
+	for name, c := range map[string]struct {
+		hears rows
+		want  []NodeID
+	}{
+		"nobody":              {rows{}, nil},
+		"alone":               {rows{"a": ids()}, ids("a")},
+		"all":                 {rows{"a": ids("b", "c"), "b": ids("a", "c"), "c": ids("a", "b")}, ids("a", "b", "c")},
+		"a name that is gone": {rows{"a": ids("b", "z"), "b": ids("a", "z")}, ids("a", "b")},
+		"one way":             {rows{"a": ids("b", "c"), "b": ids("a", "c"), "c": ids("a")}, ids("a", "b")},
+		"two halves":          {rows{"a": ids("d"), "d": ids("a"), "b": ids("c"), "c": ids("b")}, ids("b", "c")},
+		"two against three":   {rows{"a": ids("b"), "b": ids("a"), "c": ids("d", "e"), "d": ids("c", "e"), "e": ids("c", "d")}, ids("c", "d", "e")},
+		"a star":              {rows{"a": ids("c"), "b": ids("c"), "c": ids("a", "b", "d"), "d": ids("c")}, ids("a", "c")},
+		"an older release":    {rows{"a": nil, "b": ids("a")}, ids("a", "b")},
+		"one that is unheard": {rows{"a": ids("b", "c"), "b": ids("c"), "c": ids("b")}, ids("b", "c")},
+	} {
+		if got := company(c.hears); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
