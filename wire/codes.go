@@ -31,7 +31,7 @@ var Codes = []CodeInfo{
 	{parley.RateLimited, 429, "Too many requests.", "Wait for retry_after_ms, then send the same again with the same id.", parley.RetryLater},
 	{parley.Internal, 500, "The server failed.", "Wait a little, then send the same again with the same id; tell the operator if it stays.", parley.RetryLater},
 	{parley.Overloaded, 503, "The server is too busy, and the outcome may be unknown.", "Wait with jitter, then send the same again with the same id.", parley.RetryLater},
-	{parley.Draining, 503, "The server is going away for a restart.", "Reconnect now and send the same again with the same id.", parley.RetryNow},
+	{parley.Draining, 503, "The server is going away for a restart, or is cut off from the others of its cluster.", "Reconnect now, elsewhere if you know another address, and send the same again with the same id.", parley.RetryNow},
 	{parley.StorageFull, 507, "The server's disk is full.", "Wait, then send the same again with the same id; the operator must make room.", parley.RetryLater},
 }
 

@@ -21,6 +21,12 @@
 // writing its row, once it has read the table for three announcements without
 // a failure. Where nobody reaches the store nobody steps out.
 //
+// A bus may also be cut while all reach the store: each side sees the other
+// alive in the table, and nobody could settle. So every row says whom its node
+// hears, and who is not among those who all hear each other, three
+// announcements long, steps out too and removes its row. It comes back when it
+// and everybody alive in the table have heard each other for four. See company.
+//
 // Views may differ for a moment. As a hint, a view needs no more than that.
 //
 // # When memory may be believed

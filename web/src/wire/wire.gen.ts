@@ -714,7 +714,7 @@ export const codes = {
   rate_limited: { status: 429, title: "Too many requests.", advice: "Wait for retry_after_ms, then send the same again with the same id.", retry: "later" },
   internal: { status: 500, title: "The server failed.", advice: "Wait a little, then send the same again with the same id; tell the operator if it stays.", retry: "later" },
   overloaded: { status: 503, title: "The server is too busy, and the outcome may be unknown.", advice: "Wait with jitter, then send the same again with the same id.", retry: "later" },
-  draining: { status: 503, title: "The server is going away for a restart.", advice: "Reconnect now and send the same again with the same id.", retry: "now" },
+  draining: { status: 503, title: "The server is going away for a restart, or is cut off from the others of its cluster.", advice: "Reconnect now, elsewhere if you know another address, and send the same again with the same id.", retry: "now" },
   storage_full: { status: 507, title: "The server's disk is full.", advice: "Wait, then send the same again with the same id; the operator must make room.", retry: "later" },
 } as const;
 
