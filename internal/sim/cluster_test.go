@@ -31,7 +31,7 @@ func liveCluster(t *testing.T, cfg ClusterConfig) (o lived) {
 			o.found = Check(o.history, f, Rules{})
 		}
 	})
-	o.acked, o.resends = o.history.Acked()
+	o.count()
 	return o
 }
 
@@ -39,15 +39,12 @@ func liveCluster(t *testing.T, cfg ClusterConfig) (o lived) {
 // memory that is believed when another node may have written, an ack that
 // nobody can see yet, and inboxes that are lost with the node that noted them.
 func TestClusters(t *testing.T) {
-	first, last := int64(1), int64(*clustersFlag)
 	if testing.Short() {
-		last = min(last, 5)
+		*clustersFlag = min(*clustersFlag, 5)
 	}
-	if *clusterFlag != 0 {
-		first, last = *clusterFlag, *clusterFlag
-	}
-	acked, resends := 0, 0
-	for seed := first; seed <= last; seed++ {
+	const acked, resends = 300, 20
+	var sum tally
+	one := func(seed int64) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			o := liveCluster(t, ClusterConfig{Seed: seed})
 			if o.err != nil {
@@ -60,14 +57,25 @@ func TestClusters(t *testing.T) {
 				t.Logf("make this world again with: go test ./internal/sim -run TestClusters -sim.cluster=%d", seed)
 				keep(t, o.history)
 			}
-			acked, resends = acked+o.acked, resends+o.resends
+			sum.add(o.tally())
 		})
 	}
-	n := int(last - first + 1)
-	t.Logf("%d worlds of three nodes: %d acked, %d resends", n, acked, resends)
-	if acked < 300*n || resends < 20*n {
-		t.Errorf("too little happened to prove anything: want 300 acked and 20 resends a world")
+	if *clusterFlag != 0 {
+		one(*clusterFlag)
+		sum.proves(t, acked, resends)
+		return
 	}
+	all, share, whole := inParts(t, fmt.Sprintf("-sim.clusters=%d", *clustersFlag), "-sim.history="+*fileFlag)
+	if whole {
+		all.proves(t, acked, resends)
+		return
+	}
+	for seed := int64(1); seed <= int64(*clustersFlag); seed++ {
+		if share.has(seed) {
+			one(seed)
+		}
+	}
+	t.Log(sum)
 }
 
 // TestSeededClusterFaultsAreCaught lives a few worlds of three nodes with each

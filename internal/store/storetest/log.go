@@ -59,7 +59,6 @@ var logCases = []testCase{
 		"an append at a stale head, which breaks the order or makes a gap",
 		func(t *testing.T, w *world) {
 			w.append(texts("c", 0, 2))
-			w.settle("c", 2)
 			for _, base := range []parley.Seq{0, 1, 3, 100} {
 				a := texts("c", base, 2)
 				a.Entries[0].ID, a.State = "stale", &parley.Conversation{ID: "c"}
@@ -71,7 +70,6 @@ var logCases = []testCase{
 			if h := w.load("c"); h.Seq != 2 || h.Count != 2 || h.State != nil {
 				t.Errorf("head is %+v", h)
 			}
-			wantIDs(t, w.dirty("", 10))
 			if seq := w.find("c", "stale", 0); seq != 0 {
 				t.Errorf("the id of a refused append stands at %d", seq)
 			}
