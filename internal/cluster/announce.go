@@ -85,7 +85,7 @@ func (o *ownRow) due() (write, remove bool) {
 	at := o.n.since()
 	o.n.mu.Lock()
 	defer o.n.mu.Unlock()
-	return o.n.belief.mayWrite(at), o.n.belief.unheard
+	return o.n.belief.mayWrite(at), o.n.belief.out == unheard
 }
 
 // remove takes the row out of the node table: the others go on at once. A row

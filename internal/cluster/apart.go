@@ -22,9 +22,8 @@ func (b *belief) compare(begun, at time.Duration) {
 	_, own := hears[b.self.ID]
 	b.apart.hold(at, own && !slices.Contains(company(hears), b.self.ID))
 	b.whole.hold(at, b.hearsAll())
-	if b.apart.heldFor(begun, b.cfg.fresh()) && !b.out && !b.cfg.seeded.noApart {
-		b.out, b.left, b.unheard, b.apart, b.whole = true, at, true, mark{}, mark{}
-		b.table.unannounced() // before the row goes
+	if b.apart.heldFor(begun, b.cfg.fresh()) && b.out == in && !b.cfg.seeded.noApart {
+		b.stepOut(at, unheard)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // TestCutBus cuts the bus in every shape while all nodes reach the store. It
 // kills a cluster that waits for it: within twelve seconds those who all hear each
-// other own everything, the others have no terms and know that they are apart,
+// other own everything, the others have no terms and know that they are out,
 // and soon after the bus is whole all are back. The control shows the wait.
 func TestCutBus(t *testing.T) {
 	all := []cluster.NodeID{"a", "b", "c", "d"}
@@ -44,8 +44,8 @@ func TestCutBus(t *testing.T) {
 				w.run(12 * time.Second)
 				for _, id := range all[:c.nodes] {
 					n, among := w.procs[id].node, slices.Contains(c.left, id)
-					if (n.View().Term != 0) != among || n.Apart() == among && c.left != nil {
-						t.Errorf("%s, apart: %t, %+v", id, n.Apart(), n.Status())
+					if (n.View().Term != 0) != among || n.Out() == among && c.left != nil {
+						t.Errorf("%s, out: %t, %+v", id, n.Out(), n.Status())
 					}
 				}
 				w.hub.Mend()
@@ -64,7 +64,7 @@ func TestNobodyStepsOutForTheDead(t *testing.T) {
 		never := func(d time.Duration) {
 			t.Helper()
 			for range d / (50 * time.Millisecond) {
-				if w.run(50 * time.Millisecond); b.Apart() {
+				if w.run(50 * time.Millisecond); b.Out() {
 					t.Fatalf("%+v", b.Status())
 				}
 			}

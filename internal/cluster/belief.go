@@ -29,12 +29,11 @@ type belief struct {
 	why   string // not settled, as a sentence; empty: settled
 	lost  bool   // the name is another's: never settled again
 
-	out     bool          // stepped out; see step and compare
-	left    time.Duration // when it did
-	unheard bool          // out because it and others do not hear each other
-	well    mark          // since when the node table was read without a failure
-	apart   mark          // since when it is not among those who all hear each other
-	whole   mark          // since when it and all others alive hear each other
+	out   reason        // stepped out; see step and compare
+	left  time.Duration // when it did
+	well  mark          // since when the node table was read without a failure
+	apart mark          // since when it is not among those who all hear each other
+	whole mark          // since when it and all others alive hear each other
 }
 
 // peer is one other node that is alive.
@@ -49,6 +48,16 @@ type peer struct {
 	stored bool          // it reaches the store
 	out    bool          // it has stepped out: it is heard, and no member
 }
+
+// reason is why a node stepped out, as a sentence.
+type reason string
+
+const (
+	in      reason = "" // it has not
+	noStore reason = "this node does not reach the store, and the others go on without it"
+	unheard reason = "this node and others do not hear each other, though all reach the store; those who all do go on without it"
+	cutOff  reason = "this node reaches neither the store nor another node"
+)
 
 // mark is a moment that may not have been.
 type mark struct {
@@ -83,7 +92,7 @@ func (b *belief) tick(at time.Duration, wall time.Time) *beat {
 	h := &beat{
 		Protocol: protocol, ID: b.self.ID, Incarnation: b.self.Incarnation, URL: b.self.URL, Route: b.self.Route,
 		Version: b.self.Version, Weight: b.self.Weight, Draining: b.self.Draining, Load: b.load,
-		Stored: b.table.reached(at), Out: b.out,
+		Stored: b.table.reached(at), Out: b.out != in,
 		Wall: wall.UnixMilli(), Digest: b.view.Digest, Sent: int64(at),
 	}
 	for _, m := range b.view.Members {
@@ -149,11 +158,11 @@ func (b *belief) unread() { b.well, b.apart, b.whole = mark{}, mark{}, mark{} }
 // durable at at.
 func (b *belief) announced(begun, at time.Duration) {
 	b.lapse(at)
-	if b.out && begun < b.left {
+	if b.out != in && begun < b.left {
 		return // it was under way then
 	}
 	b.table.announced(begun, at)
-	b.out, b.unheard = false, false
+	b.out = in
 	b.judge(at)
 }
 
@@ -195,19 +204,39 @@ func (b *belief) undisputed(at time.Duration) bool {
 // member that is not in the table, and whatever this node owned would wait for
 // a store that it does not reach. Who is out owns nothing and is no member;
 // what it is asked goes to the others. Where nobody reaches the store nothing
-// would be gained. It is over with the next write of the row; see mayWrite.
+// would be gained, as long as somebody is heard: a node that hears none of those
+// who were alive when it could still read the table is the one that is cut off.
+// It is over with the next write of the row; see mayWrite.
 func (b *belief) step(at time.Duration) {
-	if b.out || b.table.writes(at) || b.cfg.seeded.noStep {
+	if b.out != in || b.table.writes(at) || b.cfg.seeded.noStep {
+		return
+	}
+	if len(b.peers) == 0 && b.table.others(b.self.ID) {
+		b.stepOut(at, cutOff)
 		return
 	}
 	// Of a node that wakes up, what it heard before counts: better it asks
 	// first than it disturbs those who went on.
 	for _, p := range b.peers {
 		if p.stored && !p.out {
-			b.out, b.left, b.well = true, at, mark{}
+			b.stepOut(at, noStore)
 			return
 		}
 	}
+}
+
+// stepOut takes this node out of the cluster.
+func (b *belief) stepOut(at time.Duration, why reason) {
+	b.out, b.left = why, at
+	b.well, b.apart, b.whole = mark{}, mark{}, mark{}
+	b.table.unannounced() // before its row goes, if it does
+}
+
+// isAway reports whether this node has stepped out for good, as far as can be
+// known. Who lacks the store alone may just have woken up: it passes on what it
+// is asked, and is back in a moment.
+func (b *belief) isAway(at time.Duration) bool {
+	return b.out != in && (b.out != noStore || at-b.left >= b.cfg.lasting())
 }
 
 // mayWrite reports whether the row may be written. Who is out first reads the
@@ -216,16 +245,16 @@ func (b *belief) step(at time.Duration) {
 // the others from settling.
 func (b *belief) mayWrite(at time.Duration) bool {
 	well := b.well.heldFor(at, b.cfg.fresh())
-	if b.unheard {
+	if b.out != noStore {
 		well = b.whole.heldFor(at, b.cfg.lasting()) && b.hearsAll()
 	}
-	return !b.out || well && at-b.table.read.at < 2*b.cfg.Announce
+	return b.out == in || well && at-b.table.read.at < 2*b.cfg.Announce
 }
 
 // judge decides anew who is a member and whether the view is settled.
 func (b *belief) judge(at time.Duration) {
 	self := b.self
-	self.Draining = self.Draining || b.out // it owns nothing that another can
+	self.Draining = self.Draining || b.out != in // it owns nothing that another can
 	members := []Member{self}
 	for id, p := range b.peers {
 		if at-p.heard >= b.cfg.Silence {
@@ -248,11 +277,8 @@ func (b *belief) judge(at time.Duration) {
 	}
 
 	b.proof = b.agreement(at)
-	switch {
-	case b.unheard:
-		b.proof = proof{why: "this node and others do not hear each other, and those who all do go on without it"}
-	case b.out:
-		b.proof = proof{why: "this node does not reach the store, and the others go on without it"}
+	if b.out != in {
+		b.proof = proof{why: string(b.out)}
 	}
 	if b.lost {
 		b.proof = proof{why: "this node's name is another's"}

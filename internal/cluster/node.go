@@ -87,13 +87,13 @@ func (n *Node) Undisputed() bool {
 	return !n.ended.Load() && n.belief.undisputed(at)
 }
 
-// Apart reports that this node has stepped out because it and others do not
-// hear each other, which may last. It can neither serve its clients nor send
-// to others what they ask: they are better off with another node.
-func (n *Node) Apart() bool {
+// Out reports that this node has stepped out, and not just for a moment: its
+// clients are better off with another one.
+func (n *Node) Out() bool {
+	at := n.since()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.belief.unheard
+	return n.belief.isAway(at)
 }
 
 // Failed delivers why this node must stop, if it must: its name is another's.

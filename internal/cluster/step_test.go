@@ -34,6 +34,10 @@ func TestCutFromStore(t *testing.T) {
 						t.Fatalf("shard %d is of %s for the node cut off, of %s for the others", s, got, want)
 					}
 				}
+				w.run(2 * time.Second)
+				if !c.Out() || a.Out() {
+					t.Error("clients are not sent to those who can serve them")
+				}
 				if c.View().Term != 0 || c.Announced() {
 					t.Error("a node that does not reach the store believes")
 				}
@@ -65,6 +69,40 @@ func TestNowAndThen(t *testing.T) {
 				t.Fatalf("%+v", a.Status())
 			}
 		}
+	})
+}
+
+// TestCutFromAll has a node lose the store and the others. It kills a node that
+// keeps its clients, and one that is alone by right and sends them away.
+func TestCutFromAll(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.join("a")
+		w.settled(10 * time.Second)
+		w.setStore(w.procs["a"], true, 0)
+		w.run(20 * time.Second)
+		if a.Out() {
+			t.Errorf("who is alone steps out: %+v", a.Status())
+		}
+		w.setStore(w.procs["a"], false, 0)
+		w.join("b")
+		c := w.join("c")
+		w.settled(10 * time.Second)
+		w.setStore(w.procs["c"], true, 0)
+		w.hub.Isolate("c")
+		w.run(6 * time.Second)
+		if !c.Out() {
+			t.Errorf("%+v", c.Status())
+		}
+		if w.run(4 * time.Second); a.View().Term == 0 || a.Out() {
+			t.Errorf("%+v", a.Status())
+		}
+		w.setStore(w.procs["c"], false, 0)
+		w.run(6 * time.Second)
+		if a.View().Term == 0 || !c.Out() {
+			t.Errorf("it reaches the store again, and nobody hears it: %+v", c.Status())
+		}
+		w.hub.Mend()
+		w.settled(12 * time.Second)
 	})
 }
 

@@ -115,6 +115,16 @@ func (t *table) reached(at time.Duration) bool {
 	return t.wrote.set && t.writes(at) && t.read.set && at-t.read.at < t.cfg.fresh()
 }
 
+// others reports whether other nodes were alive when the table was last read.
+func (t *table) others(self NodeID) bool {
+	for id := range t.alive {
+		if id != self {
+			return true
+		}
+	}
+	return false
+}
+
 // shown reports whether our row was alive in every reading that a settled
 // view of another node can rest on, and until when it is.
 func (t *table) shown(at time.Duration) proof {

@@ -8,8 +8,8 @@ import (
 // watch is what operators are told once, and once more when it is over. It is
 // guarded by the node's mu, but for unread, which is survey's own.
 type watch struct {
-	rival   bool // another incarnation of our name was heard
-	out     bool // this node has stepped out
+	rival   bool   // another incarnation of our name was heard
+	out     reason // why this node has stepped out
 	skewed  map[NodeID]bool
 	foreign map[NodeID]int // the protocol a node speaks that we do not
 	garbled map[NodeID]bool
@@ -58,19 +58,14 @@ func (w *watch) stepped(log *slog.Logger, b *belief) {
 	if w.out == b.out {
 		return
 	}
-	w.out = b.out
-	switch {
-	case !b.out:
+	if w.out = b.out; w.out == in {
 		w.later(func() { log.Info("this node is back among the others") })
-	case b.unheard:
-		w.later(func() {
-			log.Warn("this node and others do not hear each other, though all reach the store: those who all do go on without it until that is mended; look at the network between the cluster.bus addresses")
-		})
-	default:
-		w.later(func() {
-			log.Warn("this node does not reach the store, and others do: they go on without it until it can")
-		})
+		return
 	}
+	why := string(b.out)
+	w.later(func() {
+		log.Warn("this node has stepped out until its network is mended, and sends its clients to the others", slog.String("why", why))
+	})
 }
 
 // stranger tells of a node whose protocol we do not speak.

@@ -242,9 +242,12 @@ func (dropNoise) Enabled(context.Context, slog.Level) bool { return false }
 func (e *Edge) Drain(ctx context.Context, spread time.Duration) { e.hub.drain(ctx, spread) }
 
 // TurnAway has every client go elsewhere, spread over that time, and refuses
-// all that comes until it is called with false. It does not wait for that.
+// all that comes until it is called with false. It does not wait for that, and
+// does nothing when it is so already.
 func (e *Edge) TurnAway(on bool, spread time.Duration) {
-	e.hub.turnAway(on, spread)
+	if !e.hub.turnAway(on, spread) {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, srv := range e.servers {

@@ -212,18 +212,21 @@ func (h *hub) turnsAway() bool {
 }
 
 // turnAway has every client go elsewhere, spread over that time, and none come
-// back until it is called with false. It does not wait for that.
-func (h *hub) turnAway(on bool, spread time.Duration) {
+// back until it is called with false. It does not wait for that, and reports
+// whether that is new.
+func (h *hub) turnAway(on bool, spread time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.left || h.closed || on == h.isDraining():
+		return false
 	case on:
 		h.welcome.Load().end()
 		h.running.Go(func() { h.sendOff(h.ctx, spread) })
 	default:
 		h.welcome.Store(newWelcome())
 	}
+	return true
 }
 
 func errAway() error {

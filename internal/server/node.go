@@ -60,7 +60,7 @@ func (s *Server) join(ctx context.Context) error {
 	joined, err := cluster.Join(ctx, cluster.Config{
 		ID: c.ID, URL: c.URL, Version: s.cfg.Version, Weight: c.Weight, Shards: parley.Shards,
 		Bus: c.Bus, Records: s.cfg.Store, Peers: n.peers,
-		Changed: s.turned, Now: s.cfg.Now, Logger: s.cfg.Logger,
+		Changed: n.peers.Changed, Now: s.cfg.Now, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -69,6 +69,7 @@ func (s *Server) join(ctx context.Context) error {
 	n.peers.Changed(joined.View())
 	n.peers.Start()
 	s.run(s.lead)
+	s.run(func() { s.yield(joined) })
 	n.peers.Open(ctx, openWithin)
 	s.run(func() {
 		select {
@@ -80,12 +81,20 @@ func (s *Server) join(ctx context.Context) error {
 	return nil
 }
 
-// turned is told of every view. A node that has no part in the cluster because
-// the others do not hear it has its clients go to them.
-func (s *Server) turned(v *cluster.View) {
-	s.node.peers.Changed(v)
-	if joined := s.node.joined.Load(); joined != nil {
-		s.edge.TurnAway(joined.Apart(), s.spread())
+// outEvery is how often a node looks whether it has stepped out.
+const outEvery = 500 * time.Millisecond
+
+// yield has clients go to other nodes while this one has stepped out.
+func (s *Server) yield(joined *cluster.Node) {
+	t := time.NewTicker(outEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.edge.TurnAway(joined.Out(), s.spread())
+		case <-s.ctx.Done():
+			return
+		}
 	}
 }
 
