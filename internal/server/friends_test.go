@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store/memstore"
 	"github.com/parley-im/parley/wire"
 )
@@ -22,7 +23,7 @@ func (w *world) contact(by wire.SignedIn, with, state string, rev int) (c wire.C
 
 // TestContactsAndBlocks is two who meet, fall out and make up, where they are
 // two and in a group.
-func TestContactsAndBlocks(t *testing.T) { both(t, contactsAndBlocks) }
+func TestContactsAndBlocks(t *testing.T) { everyway(t, contactsAndBlocks) }
 
 func contactsAndBlocks(t *testing.T, w *world) {
 	alice, bob, carol := w.register("alice"), w.register("bob"), w.register("carol")
@@ -142,7 +143,7 @@ func TestBlockedStranger(t *testing.T) {
 }
 
 // TestWishes is what one device does for the others of its user.
-func TestWishes(t *testing.T) { both(t, wishes) }
+func TestWishes(t *testing.T) { everyway(t, wishes) }
 
 func wishes(t *testing.T, w *world) {
 	alice, bob := w.register("alice"), w.register("bob")
@@ -184,7 +185,7 @@ func wishes(t *testing.T, w *world) {
 
 // TestRequestsAndDiscretion is a stranger who writes, and somebody who shows
 // nobody what they read.
-func TestRequestsAndDiscretion(t *testing.T) { both(t, requests) }
+func TestRequestsAndDiscretion(t *testing.T) { everyway(t, requests) }
 
 func requests(t *testing.T, w *world) {
 	alice, bob, carol := w.register("alice"), w.register("bob"), w.register("carol")
@@ -232,7 +233,7 @@ func requests(t *testing.T, w *world) {
 }
 
 // TestBots is a program that asks, and one that is told.
-func TestBots(t *testing.T) { both(t, bots) }
+func TestBots(t *testing.T) { everyway(t, bots) }
 
 func bots(t *testing.T, w *world) {
 	alice := w.register("alice")
@@ -249,7 +250,7 @@ func bots(t *testing.T, w *world) {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", w.url()+"/v1/sync?timeout=50&cursor="+at.Cursor, nil)
 		req.Header.Set("Authorization", "Bearer "+bot.Token)
 		var page wire.Sync
-		if res, err := http.DefaultClient.Do(req); err == nil {
+		if res, err := w.client.Do(req); err == nil {
 			_ = json.NewDecoder(res.Body).Decode(&page)
 			_ = res.Body.Close()
 		}
@@ -265,12 +266,16 @@ func bots(t *testing.T, w *world) {
 	}
 	w.call(alice.Token, "POST", "/v1/bots/robo/token", nil, 201, nil)
 	w.call(bot.Token, "GET", "/v1/me", nil, 401, nil)
-	told(t, w, alice)
 }
 
-// told is a bot whose webhook is told, after a failure, and again on demand.
-func told(t *testing.T, w *world, owner wire.SignedIn) {
-	t.Helper()
+// TestBotIsTold calls a bot's webhook, which is reached over real sockets.
+func TestBotIsTold(t *testing.T) {
+	onSockets(t, told, func(c *server.Config) { c.PrivateWebhooks = true })
+}
+
+// told is a bot whose webhook is told, and again on demand.
+func told(t *testing.T, w *world) {
+	owner := w.register("alice")
 	type delivery struct {
 		id, body string
 		good     bool

@@ -13,28 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/parley-im/parley/internal/server"
-	"github.com/parley-im/parley/internal/store/memstore"
-	"github.com/parley-im/parley/internal/store/pebblestore"
 	"github.com/parley-im/parley/wire"
 )
-
-// both runs a story on one server, in memory and on disk, and where every call
-// goes to the next of three.
-func both(t *testing.T, story func(t *testing.T, w *world)) {
-	t.Parallel() // three nodes take their time to agree who they are
-	private := func(c *server.Config) { c.PrivateWebhooks = true }
-	t.Run("one node", func(t *testing.T) { t.Parallel(); story(t, start(t, memstore.New(), private)) })
-	t.Run("on disk", func(t *testing.T) {
-		t.Parallel()
-		s, err := pebblestore.Open(pebblestore.Options{Dir: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		story(t, start(t, s, private))
-	})
-	t.Run("three nodes", func(t *testing.T) { t.Parallel(); story(t, cluster3(t, memstore.New(), private)) })
-}
 
 // object is a JSON object.
 type object = map[string]any
@@ -163,7 +143,7 @@ func role(c wire.Conversation, u wire.SignedIn) string {
 }
 
 // TestGroupLife is who belongs to a group, from its first day to its last.
-func TestGroupLife(t *testing.T) { both(t, groupLife) }
+func TestGroupLife(t *testing.T) { everyway(t, groupLife) }
 
 func groupLife(t *testing.T, w *world) {
 	alice, bob, carol, dave, erin := w.register("alice"), w.register("bob"), w.register("carol"), w.register("dave"), w.register("erin")
@@ -254,7 +234,7 @@ func joinByLink(t *testing.T, w *world, by wire.SignedIn, group string) {
 }
 
 // TestMessageLife is what can become of a message.
-func TestMessageLife(t *testing.T) { both(t, messageLife) }
+func TestMessageLife(t *testing.T) { everyway(t, messageLife) }
 
 func messageLife(t *testing.T, w *world) {
 	alice, bob, carol := w.register("alice"), w.register("bob"), w.register("carol")
@@ -345,7 +325,7 @@ func messageLife(t *testing.T, w *world) {
 }
 
 // TestAvatar is a picture from one node to another.
-func TestAvatar(t *testing.T) { both(t, avatar) }
+func TestAvatar(t *testing.T) { everyway(t, avatar) }
 
 func avatar(t *testing.T, w *world) {
 	alice, bob := w.register("alice"), w.register("bob")
@@ -359,7 +339,7 @@ func avatar(t *testing.T, w *world) {
 		if tag != "" {
 			req.Header.Set("If-None-Match", tag)
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := w.client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

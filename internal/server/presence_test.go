@@ -4,16 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/parley-im/parley/internal/store/memstore"
 	"github.com/parley-im/parley/wire"
 )
 
-// TestEphemera is presence and typing from one device to another, over
-// sockets: on one server, and where every call goes to the next of three.
-func TestEphemera(t *testing.T) {
-	t.Run("one node", func(t *testing.T) { t.Parallel(); ephemera(t, start(t, memstore.New())) })
-	t.Run("three nodes", func(t *testing.T) { t.Parallel(); ephemera(t, cluster3(t, memstore.New())) })
-}
+// TestEphemera is presence and typing from one device to another.
+func TestEphemera(t *testing.T) { everyway(t, ephemera) }
 
 func ephemera(t *testing.T, w *world) {
 	alice, bob, carol := w.register("alice"), w.register("bob"), w.register("carol")

@@ -8,12 +8,8 @@ import (
 	"github.com/parley-im/parley/wire"
 )
 
-// TestReceipts is receipts from one device to another, over sockets: on one
-// server, and where every call goes to the next of three.
-func TestReceipts(t *testing.T) {
-	t.Run("one node", func(t *testing.T) { receipts(t, start(t, memstore.New())) })
-	t.Run("three nodes", func(t *testing.T) { receipts(t, cluster3(t, memstore.New())) })
-}
+// TestReceipts is receipts from one device to another.
+func TestReceipts(t *testing.T) { everyway(t, receipts) }
 
 func receipts(t *testing.T, w *world) {
 	alice, bob, carol := w.register("alice"), w.register("bob"), w.register("carol")

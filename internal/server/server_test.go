@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -25,7 +24,6 @@ import (
 	"github.com/parley-im/parley/internal/server"
 	"github.com/parley-im/parley/internal/store"
 	"github.com/parley-im/parley/internal/store/memstore"
-	"github.com/parley-im/parley/internal/store/pebblestore"
 	"github.com/parley-im/parley/wire"
 )
 
@@ -35,17 +33,18 @@ var cheap = account.HashParams{Time: 1, MemoryKiB: 64, Threads: 1}
 // world is one server, or several nodes of one: then every call goes to the
 // next of them.
 type world struct {
-	t    *testing.T
-	srv  *server.Server // the last one started
-	urls []string
-	next atomic.Int64
+	t      *testing.T
+	client *http.Client
+	srv    *server.Server // the last one started
+	urls   []string
+	next   atomic.Int64
 }
 
 func (w *world) url() string { return w.urls[int(w.next.Add(1))%len(w.urls)] }
 
 // cluster3 starts three nodes over one store, all at once: they take their
 // time to agree who they are.
-func cluster3(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
+func cluster3(t *testing.T, p place, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
 	hub := clustertest.NewHub(1)
 	ids := []cluster.NodeID{"a", "b", "c"}
@@ -54,13 +53,13 @@ func cluster3(t *testing.T, s store.Store, change ...func(*server.Config)) *worl
 	for i, id := range ids {
 		bus := hub.Bus(id)
 		in := func(c *server.Config) { c.Cluster = &server.Cluster{ID: id, Bus: bus} }
-		starting.Go(func() { nodes[i], errs[i] = launch(t, lasting{s}, append(slices.Clip(change), in)...) })
+		starting.Go(func() { nodes[i], errs[i] = launch(t, p, lasting{s}, append(slices.Clip(change), in)...) })
 	}
 	starting.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	all := &world{t: t}
+	all := &world{t: t, client: p.client}
 	for _, w := range nodes {
 		all.srv, all.urls = w.srv, append(all.urls, w.urls...)
 	}
@@ -74,20 +73,20 @@ func (lasting) Close() error { return nil }
 
 func start(t *testing.T, s store.Store, change ...func(*server.Config)) *world {
 	t.Helper()
-	w, err := launch(t, s, change...)
+	w, err := launch(t, sockets, s, change...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-// launch is start for any goroutine.
-func launch(t *testing.T, s store.Store, change ...func(*server.Config)) (*world, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// launch is start for any goroutine, at any place.
+func launch(t *testing.T, p place, s store.Store, change ...func(*server.Config)) (*world, error) {
+	l, url, err := p.listen()
 	if err != nil {
 		return nil, err
 	}
-	cfg := server.Config{Store: s, Listener: l, Hasher: cheap, NoRateLimits: true, Registration: account.Open}
+	cfg := server.Config{Store: s, Listener: l, Hasher: cheap, NoRateLimits: true, Registration: account.Open, NoPolling: p.inMemory}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -96,7 +95,7 @@ func launch(t *testing.T, s store.Store, change ...func(*server.Config)) (*world
 		return nil, errors.Join(err, l.Close())
 	}
 	t.Cleanup(func() { _ = srv.Close(context.Background()) })
-	return &world{t: t, srv: srv, urls: []string{"http://" + l.Addr().String()}}, nil
+	return &world{t: t, client: p.client, srv: srv, urls: []string{url}}, nil
 }
 
 // call makes one request and decodes its answer into out, failing unless the
@@ -121,7 +120,7 @@ func (w *world) call(token, method, path string, in any, want int, out any) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := w.client.Do(req)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -157,7 +156,7 @@ type socket struct {
 
 func (w *world) connect(token, cursor string) *socket {
 	w.t.Helper()
-	c, _, err := websocket.Dial(w.t.Context(), w.url()+"/v1/connect", &websocket.DialOptions{Subprotocols: []string{wire.Protocol}})
+	c, _, err := websocket.Dial(w.t.Context(), w.url()+"/v1/connect", &websocket.DialOptions{Subprotocols: []string{wire.Protocol}, HTTPClient: w.client})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -203,23 +202,9 @@ func message(id, text string) map[string]any {
 	return map[string]any{"id": id, "body": map[string]any{"type": "text/plain", "text": text}}
 }
 
-// TestTwoPeopleTalk is the whole of it, once, over real sockets on both
-// engines: HTTP, WebSocket and long poll see the same conversation.
-func TestTwoPeopleTalk(t *testing.T) {
-	for name, open := range map[string]func() (store.Store, error){
-		"memory": func() (store.Store, error) { return memstore.New(), nil },
-		"disk":   func() (store.Store, error) { return pebblestore.Open(pebblestore.Options{Dir: t.TempDir()}) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			twoPeople(t, start(t, s))
-		})
-	}
-	t.Run("three nodes", func(t *testing.T) { twoPeople(t, cluster3(t, memstore.New())) })
-}
+// TestTwoPeopleTalk is the whole of it, once: HTTP, WebSocket and long poll see
+// the same conversation.
+func TestTwoPeopleTalk(t *testing.T) { everyway(t, twoPeople) }
 
 func twoPeople(t *testing.T, w *world) {
 	alice, bob := w.register("Alice"), w.register("bob")
@@ -341,7 +326,7 @@ func TestDrain(t *testing.T) {
 	go func() {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", w.url()+"/v1/sync?timeout=50&cursor="+sync.Cursor, nil)
 		req.Header.Set("Authorization", "Bearer "+alice.Token)
-		res, err := http.DefaultClient.Do(req)
+		res, err := w.client.Do(req)
 		if err != nil {
 			polled <- 0
 			return
