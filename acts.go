@@ -1,6 +1,9 @@
 package parley
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Acts are entries that point at an earlier one: they change how it reads and
 // never what it is. In the log they are numbers like all others; reading folds
@@ -75,6 +78,19 @@ type MembersBody struct {
 	Remove []UserID        `json:"remove,omitempty"` // belong no more after this entry; the sender alone: leaves
 	Roles  map[UserID]Role `json:"roles,omitempty"`  // of members that stay
 	All    bool            `json:"all,omitempty"`    // those added read from the start
+}
+
+// Latecomers returns the users whom e adds with all that was said before: to
+// read, but not as unread. Of another entry there are none.
+func (e *Entry) Latecomers() []UserID {
+	if e.Kind != KindMembers {
+		return nil
+	}
+	var b MembersBody
+	if err := json.Unmarshal(e.Body.Data, &b); err != nil || !b.All {
+		return nil // a body that is not one was refused
+	}
+	return b.Add
 }
 
 // Personal is one user's own wishes for one conversation. They concern nobody

@@ -290,6 +290,7 @@ type Advance struct {
 	Own          []Own  // messages among them that are no news to the user, ascending
 	Mentioned    []Seq  // messages among them that mention the user, ascending
 	Spoke        bool   // one among them is the user's own
+	Came         Seq    // the last one among them that makes the user a latecomer (see Entry.Latecomers); 0: none
 	Lazy         bool   // the row may be written once a second: the conversation is large
 }
 

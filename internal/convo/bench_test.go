@@ -46,6 +46,7 @@ func (deaf) Confirm(_ *parley.Conversation, _ *parley.Entry, told func(error))  
 type liked struct{}
 
 func (liked) Blockers(context.Context, parley.UserID) ([]parley.UserID, error) { return nil, nil }
+func (liked) Blocks(context.Context, parley.UserID) ([]parley.UserID, error)   { return nil, nil }
 
 // BenchmarkPost commits messages that use nothing but a text, 64 at once, in a
 // conversation of so many members.

@@ -15,6 +15,8 @@ type Blocks interface {
 	// an answer from memory must be as good as that. It is asked on the path
 	// of each commit. The slice is only read.
 	Blockers(ctx context.Context, sender parley.UserID) ([]parley.UserID, error)
+	// Blocks returns the users whom user blocks, as Blockers does.
+	Blocks(ctx context.Context, user parley.UserID) ([]parley.UserID, error)
 }
 
 // blockers looks up, once per plan, who blocks sender.

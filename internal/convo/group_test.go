@@ -32,6 +32,17 @@ func (b *blocks) Blockers(_ context.Context, sender parley.UserID) (out []parley
 	return out, nil
 }
 
+func (b *blocks) Blocks(_ context.Context, user parley.UserID) (out []parley.UserID, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for pair, on := range b.all {
+		if on && pair[0] == user {
+			out = append(out, pair[1])
+		}
+	}
+	return out, nil
+}
+
 func (b *blocks) set(blocker, sender parley.UserID, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -422,5 +433,23 @@ func TestMembershipBounds(t *testing.T) {
 	}
 	if c, _, _, err := p.owner.Get(t.Context(), "u-o", p.c); err != nil || len(c.Pins) != 1 {
 		t.Errorf("the owner sees the pins %v, %v", c.Pins, err)
+	}
+}
+
+// TestAllIsNotWhatOneBlocks: who is added with the whole history and blocks
+// somebody who belongs, or did, reads from where they came: what that one said
+// was withheld from nobody. It kills a block that ends with the next group.
+func TestAllIsNotWhatOneBlocks(t *testing.T) {
+	p := newParty(t)
+	p.blocks.set("u-1", "u-n", true) // belongs
+	p.blocks.set("u-2", "u-x", true) // left
+	p.blocks.set("u-3", "u-far", true)
+	p.blocks.set("u-o", "u-4", true) // the other way
+	added := users("u-1", "u-2", "u-3", "u-4")
+	at := p.must(p.members("u-o", parley.MembersBody{Add: added, All: true}))
+	for i, want := range []parley.Seq{at, at, 1, 1} {
+		if m, _ := p.state().Member(added[i]); m.Since != want {
+			t.Errorf("%s, who came at %d, reads from %d, want %d", added[i], at, m.Since, want)
+		}
 	}
 }

@@ -49,9 +49,33 @@ func (p *plan) members(post *parley.Post, m parley.Member, joins bool) (ruling, 
 		return ruling{}, err
 	}
 	p.fill(post.Sender, b)
+	all, err := p.readers(b)
+	if err != nil {
+		return ruling{}, err
+	}
 	e := p.next(post)
 	e.Body = membersBody(b)
-	return ruling{entry: e, state: withMembers(p.state, b, e.Seq)}, nil
+	return ruling{entry: e, state: withMembers(p.state, b, all, e.Seq)}, nil
+}
+
+// readers returns those whom b adds that read from the start: if b says so, all
+// but who blocks somebody that ever belonged. What that one said while they were
+// away was withheld from nobody, and must not reach them now.
+func (p *plan) readers(b *parley.MembersBody) ([]parley.UserID, error) {
+	if !b.All || p.c.owner.cfg.Blocks == nil {
+		return b.Add, nil
+	}
+	var all []parley.UserID
+	for _, u := range b.Add {
+		blocked, err := p.c.owner.cfg.Blocks.Blocks(p.c.owner.ctx, u)
+		if err != nil {
+			return nil, coded("convo.blocks", err)
+		}
+		if !slices.ContainsFunc(blocked, func(other parley.UserID) bool { _, was := p.state.Member(other); return was }) {
+			all = append(all, u)
+		}
+	}
+	return all, nil
 }
 
 // parseMembers reads what a members entry asks for. It is as strict as wire.
@@ -237,8 +261,8 @@ func rank(r parley.Role) int {
 
 // withMembers returns c after the change b at number seq: who is removed
 // reads that entry and nothing after it, who is added reads from it on, or
-// everything if b says so.
-func withMembers(c *parley.Conversation, b *parley.MembersBody, seq parley.Seq) *parley.Conversation {
+// everything if b says so and they are among all.
+func withMembers(c *parley.Conversation, b *parley.MembersBody, all []parley.UserID, seq parley.Seq) *parley.Conversation {
 	state := *c
 	state.Members = make([]parley.Member, len(c.Members), len(c.Members)+len(b.Add))
 	copy(state.Members, c.Members)
@@ -250,12 +274,11 @@ func withMembers(c *parley.Conversation, b *parley.MembersBody, seq parley.Seq) 
 			state.Members[i].Until, state.Members[i].Role = seq, parley.RoleMember
 		}
 	}
-	since := seq
-	if b.All {
-		since = 1
-	}
 	for _, u := range b.Add {
-		m := parley.Member{User: u, Role: parley.RoleMember, Since: since}
+		m := parley.Member{User: u, Role: parley.RoleMember, Since: seq}
+		if b.All && slices.Contains(all, u) {
+			m.Since = 1
+		}
 		if i, ok := of(u); ok {
 			state.Members[i] = m
 		} else {

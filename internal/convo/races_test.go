@@ -132,6 +132,12 @@ func (r *race) Blockers(ctx context.Context, sender parley.UserID) ([]parley.Use
 	return users, err
 }
 
+// Blocks implements convo.Blocks.
+func (r *race) Blocks(ctx context.Context, user parley.UserID) ([]parley.UserID, error) {
+	defer r.pause(r.pause())
+	return r.blocks.Blocks(ctx, user)
+}
+
 // Publish implements convo.Publisher: it delivers as fanout does, to whom the
 // state says.
 func (r *race) Publish(c *parley.Conversation, entries []parley.Entry, told func(error)) {

@@ -197,18 +197,33 @@ func (f *Fanout) Deliver(c *parley.Conversation, entries []parley.Entry, lazy bo
 	}
 	last := &entries[len(entries)-1]
 	f.tail.add(c.ID, entries)
+	came := latecomers(entries)
 	for i := range c.Members {
 		if m := &c.Members[i]; m.User != last.Sender {
-			f.deliver(c, m, entries, lazy)
+			f.deliver(c, m, entries, came[m.User], lazy)
 		}
 	}
 	if m, ok := c.Member(last.Sender); ok {
-		f.deliver(c, &m, entries, lazy)
+		f.deliver(c, &m, entries, came[m.User], lazy)
 	}
 }
 
+// latecomers returns the last of entries that makes each of its users one.
+func latecomers(entries []parley.Entry) map[parley.UserID]parley.Seq {
+	var came map[parley.UserID]parley.Seq
+	for i := range entries {
+		for _, u := range entries[i].Latecomers() {
+			if came == nil {
+				came = make(map[parley.UserID]parley.Seq)
+			}
+			came[u] = entries[i].Seq
+		}
+	}
+	return came
+}
+
 // deliver advances one member's inbox and nudges the member's watchers.
-func (f *Fanout) deliver(c *parley.Conversation, m *parley.Member, entries []parley.Entry, lazy bool) {
+func (f *Fanout) deliver(c *parley.Conversation, m *parley.Member, entries []parley.Entry, came parley.Seq, lazy bool) {
 	first, head := entries[0].Seq, entries[len(entries)-1].Seq
 	if m.Until != 0 {
 		head = min(head, m.Until)
@@ -218,7 +233,7 @@ func (f *Fanout) deliver(c *parley.Conversation, m *parley.Member, entries []par
 		return // left before these, or belongs from later on
 	}
 	news := parley.Advance{
-		Conversation: c.ID, Kind: c.Kind, Since: m.Since, Until: m.Until, Lazy: lazy,
+		Conversation: c.ID, Kind: c.Kind, Since: m.Since, Until: m.Until, Came: came, Lazy: lazy,
 		From: from - 1, Head: head, Count: entries[head-first].Count,
 	}
 	for i := from - first; i <= head-first; i++ {

@@ -59,7 +59,7 @@ func (n *news) merge(a parley.Advance) {
 		n.Head, n.Count, n.Until, n.Lazy = a.Head, a.Count, a.Until, a.Lazy
 		n.Own = append(n.Own, a.Own...)
 		n.Mentioned = lastMentions(append(n.Mentioned, a.Mentioned...))
-		n.Spoke = n.Spoke || a.Spoke
+		n.Spoke, n.Came = n.Spoke || a.Spoke, max(n.Came, a.Came)
 	case a.Head == n.Head:
 		n.Until, n.Count = a.Until, min(n.Count, a.Count) // one may be uncounted
 	}

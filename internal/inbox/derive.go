@@ -142,15 +142,16 @@ func past(old *parley.Row) []parley.Checkpoint {
 
 // advance moves a row's head to the news.
 func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
-	heard := told{own: n.Own, mentioned: n.Mentioned, spoke: n.Spoke}
-	if n.From > r.Head {
-		missed, err := k.between(user, n.Conversation, r.Head, n.From)
+	heard := told{own: n.Own, mentioned: n.Mentioned, spoke: n.Spoke, came: n.Came}
+	// Of what a latecomer finds there nothing counts, and nothing is read.
+	if read := max(r.Head, max(n.Came, 1)-1); n.From > read {
+		missed, err := k.between(user, n.Conversation, read, n.From)
 		if err != nil {
 			return err
 		}
 		heard.own = append(missed.own, n.Own...)
 		heard.mentioned = append(missed.mentioned, n.Mentioned...)
-		heard.spoke = n.Spoke || missed.spoke
+		heard.spoke, heard.came = n.Spoke || missed.spoke, max(n.Came, missed.came)
 	}
 	count := n.Count
 	if count == uncounted {
@@ -172,6 +173,11 @@ func (k *Keeper) advance(user parley.UserID, r *parley.Row, n *news) error {
 	r.Mentioned = lastMentions(r.Mentioned)
 	r.Spoke = r.Spoke || heard.spoke
 	r.Head, r.Count = n.Head, count
+	if heard.came > 0 {
+		// Nobody is told: the marker says where they came, not that they read.
+		_, err := k.mark(r, heard.came-1, heard.came-1)
+		return err
+	}
 	return nil
 }
 
@@ -180,6 +186,7 @@ type told struct {
 	own       []parley.Own
 	mentioned []parley.Seq
 	spoke     bool
+	came      parley.Seq // see parley.Advance
 }
 
 // unread is the mentions past the read marker.
@@ -261,6 +268,8 @@ func (k *Keeper) between(user parley.UserID, c parley.ConversationID, after, to 
 			e := &entries[i]
 			own := e.Sender == user
 			switch {
+			case slices.Contains(e.Latecomers(), user):
+				t.came = e.Seq
 			case e.Kind != parley.KindMessage:
 			case own || e.WithheldFrom(user):
 				t.own = append(t.own, parley.Own{Seq: e.Seq, Count: e.Count, Withheld: !own})

@@ -61,10 +61,13 @@ func (w *world) say(c parley.ConversationID, sender parley.UserID, kind parley.K
 	if kind == parley.KindMessage {
 		w.counts[c]++
 	}
-	seq := base + 1
+	seq, said := base+1, "x"
+	if kind == parley.KindMembers && base > 0 {
+		said = `{"add":["` + string(me) + `"],"all":true}`
+	}
 	a.Entries = []parley.Entry{{
 		Conversation: c, Seq: seq, Kind: kind, ID: parley.MessageID(fmt.Sprintf("m%d", seq)), Sender: sender,
-		At: time.Now().UTC().Truncate(time.Millisecond), Body: parley.Body{Type: parley.TextPlain, Data: []byte("x")}, Count: w.counts[c],
+		At: time.Now().UTC().Truncate(time.Millisecond), Body: parley.Body{Type: parley.TextPlain, Data: []byte(said)}, Count: w.counts[c],
 	}}
 	if err := w.store.Append(w.t.Context(), a); err != nil {
 		w.t.Fatal(err)

@@ -142,3 +142,62 @@ func (l *chatter) Read(_ context.Context, c parley.ConversationID, after parley.
 	}
 	return out, nil
 }
+
+// TestLatecomer: who is added with the whole history has none of it unread, and
+// is not said to have read it, however the inbox hears of it: as it happens,
+// swept after a crash, or swept when more was said. Who belonged before has read
+// what came while they were away. It kills a count that begins at the first
+// message, and one that begins anew with every sweep.
+func TestLatecomer(t *testing.T) {
+	for name, hear := range map[string]func(w *world, c parley.ConversationID, a parley.Advance, more func() parley.Advance){
+		"as it happens": func(w *world, _ parley.ConversationID, a parley.Advance, more func() parley.Advance) {
+			w.keeper.Advance(me, a)
+			w.keeper.Advance(me, more())
+		},
+		"written in between": func(w *world, c parley.ConversationID, a parley.Advance, more func() parley.Advance) {
+			w.keeper.Advance(me, a)
+			if r := w.row(c); r.Unread() != 0 || r.Head != a.Head {
+				w.t.Errorf("at once %+v", r)
+			}
+			w.keeper.Advance(me, more())
+		},
+		"swept": func(w *world, c parley.ConversationID, _ parley.Advance, more func() parley.Advance) {
+			w.sweep(c)
+			w.keeper.Advance(me, more())
+		},
+		"swept later": func(w *world, c parley.ConversationID, _ parley.Advance, more func() parley.Advance) {
+			more()
+			w.sweep(c)
+		},
+		"both": func(w *world, c parley.ConversationID, a parley.Advance, more func() parley.Advance) {
+			w.sweep(c)
+			w.keeper.Advance(me, a)
+			w.keeper.Advance(me, more())
+			w.sweep(c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told []parley.Receipt
+			w := newWorld(t, func(c *inbox.Config) { c.Marked = func(r parley.Receipt) { told = append(told, r) } })
+			const c = parley.ConversationID("g1")
+			w.say(c, you, parley.KindMembers)
+			w.say(c, you, parley.KindMessage)
+			w.say(c, me, parley.KindMessage) // in an earlier membership
+			w.say(c, you, parley.KindMessage)
+			a := w.say(c, you, parley.KindMembers) // 5
+			a.Came = a.Head
+			hear(w, c, a, func() parley.Advance {
+				w.say(c, me, parley.KindMessage)
+				a := w.say(c, you, parley.KindMessage)
+				a.From, a.Own, a.Spoke = 5, []parley.Own{{Seq: 6, Count: a.Count - 1}}, true
+				return a
+			})
+			if r := w.row(c); r.Unread() != 1 || r.Read < 4 || r.Read > 6 || r.Head != 7 {
+				t.Errorf("%d unread: %+v", r.Unread(), r)
+			}
+			if len(told) != 0 {
+				t.Errorf("others are told %+v", told)
+			}
+		})
+	}
+}

@@ -55,6 +55,9 @@ func within(a *parley.Advance) {
 	a.From = min(a.From, a.Head)
 	a.Own = slices.DeleteFunc(slices.Clone(a.Own), func(o parley.Own) bool { return o.Seq > a.Head })
 	a.Mentioned = slices.DeleteFunc(slices.Clone(a.Mentioned), func(m parley.Seq) bool { return m > a.Head })
+	if a.Came > a.Head {
+		a.Came = 0
+	}
 	a.Spoke = slices.ContainsFunc(a.Own, func(o parley.Own) bool { return !o.Withheld })
 }
 

@@ -163,6 +163,9 @@ func groupLife(t *testing.T, w *world) {
 	if r := w.row(dave, g.ID); r == nil || r.Unread != 0 || r.Since != 3 || r.Last != nil {
 		t.Errorf("dave's row: %+v", r)
 	}
+	if r := w.row(erin, g.ID); r == nil || r.Unread != 0 || r.Read != 3 || r.Last == nil {
+		t.Errorf("erin's row, who has read nothing and to whom nothing is new: %+v", r)
+	}
 	var now wire.Conversation
 	w.call(alice.Token, "PATCH", base+"/members/bob", object{"role": "admin"}, 200, &now) // 5
 	if role(now, bob) != "admin" || role(now, alice) != "owner" || role(now, dave) != "member" {

@@ -172,9 +172,9 @@ func (a *API) Block(ctx context.Context, user string, on bool, rev uint64) error
 	return err
 }
 
-// Add adds a user to a group.
-func (a *API) Add(ctx context.Context, c, id, user string) error {
-	_, err := a.Call(ctx, http.MethodPost, "/v1/conversations/"+c+"/members", wire.NewMembers{ID: id, Users: []string{user}}, nil)
+// Add adds a user to a group, to read all of it or what comes.
+func (a *API) Add(ctx context.Context, c, id, user string, all bool) error {
+	_, err := a.Call(ctx, http.MethodPost, "/v1/conversations/"+c+"/members", wire.NewMembers{ID: id, Users: []string{user}, All: all}, nil)
 	return err
 }
 

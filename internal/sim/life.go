@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/parley-im/parley/wire"
@@ -15,6 +16,7 @@ type Life struct {
 	Blocks []string            // the users it blocks and unblocks
 	Leads  string              // the group it adds to and removes from; "": none
 	Wards  []string            // whom
+	Whole  []string            // those of them whom it adds with the whole history, now and then; they block nobody
 	Leaves string              // the group it leaves now and then
 	Pause  time.Duration       // between two things done besides talking, on average
 }
@@ -121,7 +123,8 @@ func (d *Device) manage(ctx context.Context, c, user string) {
 		d.once(ctx, OpRemove, c, user, func(ctx context.Context, id string) error { return d.api.Remove(ctx, c, id, user) })
 		return
 	}
-	d.once(ctx, OpAdd, c, user, func(ctx context.Context, id string) error { return d.api.Add(ctx, c, id, user) })
+	all := slices.Contains(d.cfg.Life.Whole, user) && d.intn(2) == 0
+	d.once(ctx, OpAdd, c, user, func(ctx context.Context, id string) error { return d.api.Add(ctx, c, id, user, all) })
 }
 
 // search looks for what everybody says.

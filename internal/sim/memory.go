@@ -199,8 +199,8 @@ func (m *memory) rows(client string, call int64, rows []wire.Row) {
 		op.Call, op.Conversation, op.Head, op.Marker, op.Unread = call, r.ID, &r.Head, r.Read, r.Unread
 		op.Delivered, op.Mentions, op.Last, op.Since, op.Until = r.Delivered, r.Mentions, lastSum(r.Last), r.Since, r.Until
 		m.rec.Add(op)
-		if log := m.logs[r.ID]; len(log) > 0 && r.Since > head(log)+1 {
-			delete(m.logs, r.ID) // of a membership that is over
+		if log := m.logs[r.ID]; len(log) > 0 && (r.Since > head(log)+1 || log[0].Seq > max(r.Since, 1)) {
+			delete(m.logs, r.ID) // of a membership that is over, or there is more before it
 		}
 		if r.Head > head(m.logs[r.ID]) {
 			m.wanted[r.ID] = max(m.wanted[r.ID], r.Head)

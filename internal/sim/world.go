@@ -146,7 +146,7 @@ func cast(rec *Recorder, dial func(device string) Dialer, d DeviceConfig) PartyC
 			case 2:
 				l.Blocks = users[:1]
 			case 4:
-				l.Leads, l.Wards, l.Pause = groups[1], users[3:], 3*time.Second
+				l.Leads, l.Wards, l.Whole, l.Pause = groups[1], users[3:], users[4:5], 3*time.Second
 			case 6:
 				l.Blocks = []string{users[2], users[4]}
 			case 9:
