@@ -123,7 +123,7 @@ func TestActsBounded(t *testing.T) {
 // edited and deleted a moment ago, in the same append, counts.
 func TestActsInOneBatch(t *testing.T) {
 	p := newParty(t)
-	head := p.head()
+	head := p.head() + 1 // what hold says
 	at := func(n parley.Seq) parley.Seq { return head + n }
 	posts := []struct {
 		post parley.Post
@@ -146,10 +146,12 @@ func TestActsInOneBatch(t *testing.T) {
 		err error
 	}
 	out := make([]chan outcome, len(posts))
+	all := p.hold() // what is posted from here on waits, and is one batch
 	for i, c := range posts {
 		out[i] = make(chan outcome, 1)
 		p.owner.Post(c.post, func(a parley.Ack, err error) { out[i] <- outcome{a, err} })
 	}
+	all()
 	for i, c := range posts {
 		if o := <-out[i]; parley.CodeOf(o.err) != c.want || o.ack.Seq != c.seq || c.want == "" && o.ack.ID != c.post.ID {
 			t.Errorf("%d, a %s: %+v, %v; want %d %s", i, c.post.Kind, o.ack, o.err, c.seq, c.want)

@@ -111,6 +111,26 @@ func (p *party) must(post parley.Post) parley.Seq {
 	return ack.Seq
 }
 
+// hold has the owner write a message that is not stored until release is called.
+func (p *party) hold() (release func()) {
+	p.t.Helper()
+	begun, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	p.store.Fail(func(op string) error {
+		if op == "Append" {
+			once.Do(func() { close(begun); <-gate })
+		}
+		return nil
+	})
+	p.owner.Post(p.post("u-o", parley.KindMessage, 0, "wait for me"), func(_ parley.Ack, err error) {
+		if err != nil {
+			p.t.Error(err)
+		}
+	})
+	<-begun
+	return func() { close(gate) }
+}
+
 func (p *party) head() parley.Seq {
 	p.t.Helper()
 	h, err := p.store.Load(p.t.Context(), p.c)
