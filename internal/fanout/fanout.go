@@ -150,6 +150,24 @@ func (f *Fanout) watching(user parley.UserID) (here, away []Watcher) {
 	return f.watchers[user], f.away[user]
 }
 
+// each tells those watchers of users that want to hear of such things: here,
+// and on other nodes if everywhere.
+func each[W any](f *Fanout, users []parley.UserID, everywhere bool, tell func(W)) {
+	for _, u := range users {
+		here, away := f.watching(u)
+		if !everywhere {
+			away = nil
+		}
+		for _, watchers := range [...][]Watcher{here, away} {
+			for _, w := range watchers {
+				if w, ok := w.(W); ok {
+					tell(w)
+				}
+			}
+		}
+	}
+}
+
 // Publish takes entries just committed to c to every member here, where all
 // inboxes live, and says so: they are noted, and whoever syncs waits until
 // what is noted is durable.
@@ -297,12 +315,7 @@ type Acquaintance interface {
 // ContactsChanged tells user's watchers here that their list of contacts
 // changed. It is a hint: who missed it compares at the next connection.
 func (f *Fanout) ContactsChanged(user parley.UserID) {
-	here, _ := f.watching(user)
-	for _, w := range here {
-		if w, ok := w.(Acquaintance); ok {
-			w.ContactsChanged()
-		}
-	}
+	each(f, []parley.UserID{user}, false, Acquaintance.ContactsChanged)
 }
 
 // Nudge tells user's watchers here, and only them, that c may have entries up to head.

@@ -344,25 +344,10 @@ func others(c *parley.Conversation, m *parley.Member, most int) []parley.UserID 
 
 // Tell tells the watchers of users, also on other nodes.
 func (r *Receipts) Tell(users []parley.UserID, n parley.Receipt) {
-	for _, u := range users {
-		here, away := r.cfg.Fanout.watching(u)
-		show(here, n)
-		show(away, n)
-	}
+	each(r.cfg.Fanout, users, true, func(w Receiver) { w.Receipt(n) })
 }
 
 // Show tells the watchers of users here, and only them.
 func (r *Receipts) Show(users []parley.UserID, n parley.Receipt) {
-	for _, u := range users {
-		here, _ := r.cfg.Fanout.watching(u)
-		show(here, n)
-	}
-}
-
-func show(watchers []Watcher, n parley.Receipt) {
-	for _, w := range watchers {
-		if w, ok := w.(Receiver); ok {
-			w.Receipt(n)
-		}
-	}
+	each(r.cfg.Fanout, users, false, func(w Receiver) { w.Receipt(n) })
 }

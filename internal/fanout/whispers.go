@@ -222,25 +222,10 @@ func without(users, some []parley.UserID) []parley.UserID {
 
 // Tell tells the watchers of users, also on other nodes.
 func (w *Whispers) Tell(users []parley.UserID, s parley.Whisper) {
-	for _, u := range users {
-		here, away := w.cfg.Fanout.watching(u)
-		whisperTo(here, s)
-		whisperTo(away, s)
-	}
+	each(w.cfg.Fanout, users, true, func(h Hearer) { h.Whisper(s) })
 }
 
 // Show tells the watchers of users here, and only them.
 func (w *Whispers) Show(users []parley.UserID, s parley.Whisper) {
-	for _, u := range users {
-		here, _ := w.cfg.Fanout.watching(u)
-		whisperTo(here, s)
-	}
-}
-
-func whisperTo(watchers []Watcher, s parley.Whisper) {
-	for _, w := range watchers {
-		if w, ok := w.(Hearer); ok {
-			w.Whisper(s)
-		}
-	}
+	each(w.cfg.Fanout, users, false, func(h Hearer) { h.Whisper(s) })
 }
