@@ -8,10 +8,12 @@
 import { Failure } from "../wire/failure";
 import type { Conversation as Details, Contact, Entry, Limits, Reaction, ReceiptsFrame, Row, User } from "../wire/wire.gen";
 import { withReactions } from "./acts";
-import { adopted, sentOff, unsaid } from "./drafts";
+import { sentOff, unsaid } from "./drafts";
 import { NoRoom, type Engine, type Tx } from "./engine";
-import { acknowledged, append, contiguous, derive, newConversation, newer, pinned, prepend, replace } from "./log";
-import type { AccountRecord, ContactRecord, ConversationRecord, DraftRecord, LimitsRecord, OutboxRecord, PlaceRecord, Run, StoreName, WishRecord } from "./schema";
+import { acknowledged, append, contiguous, derive, newConversation, prepend, replace } from "./log";
+import { call, contactOf, know, meet, userOf } from "./people";
+import { pins, standingOf, tell, wishedFor } from "./rows";
+import { same, type AccountRecord, type ContactRecord, type DraftRecord, type LimitsRecord, type OutboxRecord, type PlaceRecord, type StoreName, type WishRecord } from "./schema";
 
 export { Fault } from "./log";
 
@@ -388,11 +390,6 @@ export interface Said {
   readonly forwarded?: boolean | undefined;
 }
 
-/** Whether two records say the same, as their fields are written in one order. */
-function same(a: object, b: object | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
 function move(place: Place, life: number | undefined): void {
   if (life !== undefined) {
     place.life = life;
@@ -433,104 +430,6 @@ async function forget(tx: Tx, now: PlaceRecord, epoch: string): Promise<number> 
   const life = now.life + 1;
   tx.put("meta", { key: "place", cursor: null, epoch, life });
   return life;
-}
-
-/** One row, unless a newer one was told. */
-async function tell(tx: Tx, row: Omit<Row, "with"> & { with?: User }, me: string): Promise<void> {
-  const at = (await tx.get("conversations", row.id)) ?? newConversation(row.id);
-  if (at.told && !at.stale && row.pos < at.pos) return;
-  // What the run says of that message has the acts on it, of which a row knows nothing.
-  const held = row.last && at.last?.seq === row.last.seq && row.last.seq >= at.from && row.last.seq <= at.to;
-  const last = row.last && !held ? newer(at.last, { seq: row.last.seq, sender: row.last.sender, at: Date.parse(row.last.at) || 0, text: row.last.text, ...(row.last.deleted ? { deleted: true } : {}) }) : {};
-  const now: ConversationRecord = {
-    ...bareOf(at), ...last, kind: row.kind, title: row.title, ...(row.with ? { with: row.with } : {}), muted: row.muted, told: true, stale: false,
-    pos: row.pos, rowHead: row.head, rowUnread: row.unread, rowRead: row.read, rowMentions: row.mentions ?? 0, delivered: row.delivered,
-    head: Math.max(at.head, row.head), ...toldOf(row),
-  };
-  if (row.with) await meet(tx, row.with);
-  await adopted(tx, row.id, row.draft);
-  tx.put("conversations", await derive(tx, { ...now, at: Math.max(at.at, now.last?.at ?? 0) }, me));
-}
-
-/** What a row says of how the owner stands with a conversation. */
-function toldOf(row: Pick<Row, "muted_until" | "archived" | "pinned" | "request" | "hidden" | "since" | "until">): Partial<ConversationRecord> {
-  const muted = Date.parse(row.muted_until ?? "") || 0;
-  return {
-    ...(muted > 0 ? { mutedUntil: muted } : {}),
-    ...(row.archived ? { archived: true } : {}),
-    ...(row.pinned ? { pinned: true } : {}),
-    ...(row.request ? { request: true } : {}),
-    ...(row.hidden?.length ? { hidden: row.hidden.filter((run) => run.length === 2) as unknown as readonly Run[] } : {}),
-    ...(row.since ? { since: row.since } : {}),
-    ...(row.until ? { until: row.until } : {}),
-  };
-}
-
-const standings = ["mutedUntil", "archived", "pinned", "request", "hidden", "since", "until"] as const;
-
-/** A conversation without what a row says of that: what a row leaves out is so no more. */
-function bareOf(at: ConversationRecord): ConversationRecord {
-  const bare = { ...at };
-  for (const field of standings) delete (bare as Record<string, unknown>)[field];
-  return bare;
-}
-
-function standingOf(at: ConversationRecord): Partial<ConversationRecord> {
-  return Object.fromEntries(standings.flatMap((field) => (at[field] === undefined ? [] : [[field, at[field]]])));
-}
-
-/** A conversation as its owner wants it. */
-export function wishedFor(at: ConversationRecord, wish: WishRecord | undefined): ConversationRecord {
-  if (!wish) return at;
-  const hidden = [...(at.hidden ?? []), ...(wish.hide ?? []).map((seq): Run => [seq, seq])];
-  const { mutedUntil: _until, ...bare } = at;
-  return {
-    ...(wish.muted === undefined ? at : { ...bare, muted: wish.muted, ...(wish.mutedUntil ? { mutedUntil: wish.mutedUntil } : {}) }),
-    ...(wish.archived === undefined ? {} : { archived: wish.archived }),
-    ...(wish.pinned === undefined ? {} : { pinned: wish.pinned }),
-    ...(hidden.length > 0 ? { hidden } : {}),
-  };
-}
-
-/** What is pinned as of a head, with what the run says after it. */
-async function pins(tx: Tx, conversation: string, told: readonly number[], head: number): Promise<void> {
-  const at = await tx.get("conversations", conversation);
-  if (!at || head < (at.pinsAt ?? 0)) return;
-  let now: readonly number[] = told;
-  for (const e of await tx.between("entries", conversation, Math.max(head + 1, at.from), at.to)) {
-    if (e.ref && (e.kind === "pin" || e.kind === "unpin")) now = pinned(now, e.kind, e.ref);
-  }
-  tx.put("conversations", { ...at, pins: now, pinsAt: Math.max(head, at.to) });
-}
-
-/** How somebody is called. Returns whether that is new. */
-async function meet(tx: Tx, told: User): Promise<boolean> {
-  const user = userOf(told);
-  if (same(user, await tx.get("people", user.id))) return false;
-  tx.put("people", user);
-  return true;
-}
-
-/** The same of somebody of whom only the name was told. */
-async function call(tx: Tx, id: string, handle: string, name: string): Promise<boolean> {
-  return meet(tx, { ...(await tx.get("people", id)), id, handle, name });
-}
-
-function userOf({ id, handle, name, status, avatar, bot }: User): User {
-  return { id, handle, name, ...(status ? { status } : {}), ...(avatar ? { avatar } : {}), ...(bot ? { bot } : {}) };
-}
-
-function contactOf({ user, state, rev, at }: Contact): ContactRecord {
-  return { user: user.id, state, rev, at: Date.parse(at ?? "") || 0 };
-}
-
-/** How the owner stands with somebody, unless what was decided here is newer. Returns whether that is new. */
-async function know(tx: Tx, told: ContactRecord): Promise<boolean> {
-  const held = await tx.get("contacts", told.user);
-  if (held?.waiting && (held.rev > told.rev || held.state === "blocked")) return false;
-  if (held && (held.rev > told.rev || same(held, told))) return false;
-  tx.put("contacts", told);
-  return true;
 }
 
 /** After a resync everything was told again: what was not is gone from the server. What people wrote there stays. */

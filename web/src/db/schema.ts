@@ -251,3 +251,8 @@ export const keyPaths: { readonly [S in StoreName]: string | readonly [string, s
 };
 
 export const storeNames = Object.keys(keyPaths) as StoreName[];
+
+/** Whether two records say the same, as their fields are written in one order. */
+export function same(a: object, b: object | undefined): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,5 +1,5 @@
 import { inRuns } from "../db/acts";
-import { wishedFor } from "../db/database";
+import { wishedFor } from "../db/rows";
 import type { Tx } from "../db/engine";
 import type { AccountRecord, ConversationRecord, MembersRecord, OutboxRecord, ReceiptRecord } from "../db/schema";
 import type { User } from "../wire/wire.gen";
