@@ -70,6 +70,8 @@ var logCases = []testCase{
 			if h := w.load("c"); h.Seq != 2 || h.Count != 2 || h.State != nil {
 				t.Errorf("head is %+v", h)
 			}
+			w.settle("c", 2) // of a refused append no mark stays
+			wantIDs(t, w.dirty("", 10))
 			if seq := w.find("c", "stale", 0); seq != 0 {
 				t.Errorf("the id of a refused append stands at %d", seq)
 			}

@@ -133,22 +133,17 @@ describe("bounds", () => {
     Array.from({ length: 170 }, (_, n) => "`".repeat(n + 1)).join(" a "),
   ];
 
-  // Kills: a tokenizer that reads on to the end for every mark: four times the text would take it sixteen times as long. Time of this process
-  // alone, the best of five, on whatever machine; 16 KiB take some 50 ms on a slow one.
-  it("takes no longer for the worst texts than their length says", () => {
+  // Kills: a tokenizer that reads on to the end for every mark. Time of this process alone, the best of five: the first rounds are the compiler's too.
+  it("takes less than 50 ms for the worst of 16 KiB", () => {
     parse("*warm* https://a.example\n> up");
-    const cost = (text: string): number => {
+    for (const text of hostile) {
       let best = Infinity;
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < 5 && best >= 50; round++) {
         const { user } = process.cpuUsage();
         parse(text);
         best = Math.min(best, (process.cpuUsage().user - user) / 1000);
       }
-      return best;
-    };
-    for (const text of hostile) {
-      const quarter = cost(text.slice(0, text.length / 4));
-      expect(cost(text), JSON.stringify(text.slice(0, 20))).toBeLessThan(8 * quarter + 10);
+      expect(best, JSON.stringify(text.slice(0, 20))).toBeLessThan(50);
     }
   }, 60_000);
 
