@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestCompany kills a comparison of who hears whom that nodes would answer
@@ -29,5 +30,22 @@ func TestCompany(t *testing.T) {
 		if got := company(c.hears); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestWriteUnderWay kills a node that is back, or counts as announced, by a
+// write of its row that was under way when it stepped out: the row goes.
+func TestWriteUnderWay(t *testing.T) {
+	p := newPair(t, func(*faults) {})
+	p.settle()
+	begun := p.at - 10*time.Millisecond
+	p.b.stepOut(p.at, unheard)
+	p.b.announced(begun, p.at+10*time.Millisecond)
+	if p.b.out != unheard || p.b.table.wrote.set {
+		t.Errorf("out: %q, announced: %t", p.b.out, p.b.table.wrote.set)
+	}
+	p.b.announced(p.at+20*time.Millisecond, p.at+30*time.Millisecond)
+	if p.b.out != in || !p.b.table.wrote.set {
+		t.Error("a write begun since does not bring it back")
 	}
 }
